@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m bench` measures gradjit against other ways to a gradient."""

@@ -1,0 +1,113 @@
+"""Measure gradjit against the tape, Numba by hand, autograd, JAX and PyTorch.
+
+    python -m bench [--only NAME] [--quick] [--json FILE] [--png FILE]
+
+All gradients are compared with each other before anything is timed. The time is that
+of a call that gives value and gradient, from NumPy arrays to NumPy arrays, compiled
+before; in parentheses its multiple of gradjit's time. The exit status is 1 if a peer
+failed or disagreed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    results = Path(__file__).with_name("results")
+    parser.add_argument(
+        "--only", metavar="NAME", action="append", help="a workload, repeatable"
+    )
+    parser.add_argument(
+        "--peer", metavar="NAME", action="append", help="a peer, repeatable"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="small arguments, few repeats"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=1, help="of BLAS and of each library"
+    )
+    parser.add_argument("--json", type=Path, default=results / "bench.json")
+    parser.add_argument("--png", type=Path, default=results / "bench.png")
+    return parser.parse_args()
+
+
+def limit_threads(count: int) -> None:
+    """Set what the libraries read when they are imported."""
+    for name in ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM"):
+        os.environ[f"{name}_NUM_THREADS"] = str(count)
+    if count == 1:
+        os.environ["XLA_FLAGS"] = (
+            "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+        )
+
+
+def main() -> int:
+    options = parse()
+    limit_threads(options.threads)
+
+    from bench import measure, report
+    from bench.peers import PEERS, Peer
+    from bench.workloads import WORKLOADS
+
+    known = [w.name for w in WORKLOADS]
+    for name in options.only or ():
+        if name not in known:
+            sys.exit(f"no workload {name!r}; there are {', '.join(known)}")
+    for name in options.peer or ():
+        if name not in PEERS:
+            sys.exit(f"no peer {name!r}; there are {', '.join(PEERS)}")
+
+    wanted = {"gradjit", measure.REFERENCE, *(options.peer or PEERS)}
+    peers: list[Peer] = []
+    missing: list[str] = []
+    for name, build in PEERS.items():
+        if name in wanted:
+            try:
+                peers.append(build())
+            except ImportError:
+                missing.append(name)
+
+    effort = measure.QUICK if options.quick else measure.FULL
+    rows: list[measure.Row] = []
+    for workload in WORKLOADS:
+        if options.only and workload.name not in options.only:
+            continue
+        print(f"{workload.name}: {workload.note}", file=sys.stderr, flush=True)
+        args = workload.small() if options.quick else workload.full()
+        rows.append(measure.measure(workload, peers, args, effort))
+
+    names = [peer.name for peer in peers]
+    versions = {peer.name: peer.version for peer in peers}
+    where = report.machine(options.threads)
+    print(report.table(rows, names))
+    print()
+    print("versions:", ", ".join(f"{name} {v}" for name, v in versions.items()))
+    print("machine:", ", ".join(f"{key} {value}" for key, value in where.items()))
+    if missing:
+        print("not installed:", ", ".join(missing))
+    worst = max((e for row in rows for e in row.error.values()), default=0.0)
+    print(f"largest difference of a gradient: {worst:.1e}")
+    failures = [(row, name) for row in rows for name in row.failed]
+    for row, name in failures:
+        print(f"failed: {row.workload} with {name}: {row.failed[name]}")
+
+    report.write_json(options.json, rows, versions, where)
+    print(f"wrote {options.json}")
+    if report.write_png(options.png, rows, names):
+        print(f"wrote {options.png}")
+    else:
+        print("no chart: matplotlib is not installed")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""What the environment says, in one table.
+
+| variable | default | meaning |
+|---|---|---|
+| `GRADJIT_DEBUG` | 0 | 1: compile events, and why; 2: the source; 3: the graphs |
+| `GRADJIT_CHECK` | 0 | 1 verifies the graph after each pass |
+| `GRADJIT_JIT` | 1 | 0 runs the emitted Python without Numba |
+| `GRADJIT_CACHE_DIR` | the user's cache | where emitted files are kept |
+| `GRADJIT_UNROLL` | 1024 | most iterations that one loop is unrolled to |
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+
+_VARIABLES = {
+    "debug": "GRADJIT_DEBUG",
+    "check": "GRADJIT_CHECK",
+    "jit": "GRADJIT_JIT",
+    "cache_dir": "GRADJIT_CACHE_DIR",
+    "unroll_limit": "GRADJIT_UNROLL",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of a process.
+
+    Attributes:
+        debug: How much is printed, from 0 to 3.
+        check: Whether graphs are verified after each pass.
+        jit: Whether emitted source is compiled.
+        cache_dir: Folder of emitted files; empty for the platform's user cache.
+        unroll_limit: Most iterations that one loop is unrolled to.
+    """
+
+    debug: int = 0
+    check: bool = False
+    jit: bool = True
+    cache_dir: str = ""
+    unroll_limit: int = 1024
+
+
+def from_environment(environ: Mapping[str, str]) -> Settings:
+    """The settings that an environment asks for.
+
+    >>> from_environment({"GRADJIT_DEBUG": "2", "GRADJIT_JIT": "0"}).jit
+    False
+    """
+    return Settings(
+        debug=_number(environ, "debug", Settings().debug),
+        check=bool(_number(environ, "check", 0)),
+        jit=bool(_number(environ, "jit", 1)),
+        cache_dir=environ.get(_VARIABLES["cache_dir"], ""),
+        unroll_limit=_number(environ, "unroll_limit", 1024),
+    )
+
+
+def _number(environ: Mapping[str, str], field: str, default: int) -> int:
+    variable = _VARIABLES[field]
+    text = environ.get(variable, "").strip() or str(default)
+    if not text.isdecimal():
+        raise ValueError(f"{variable} is a number, not {text!r}")
+    return int(text)
+
+
+_SETTINGS = [from_environment(os.environ)]
+
+
+def settings() -> Settings:
+    """The settings in force.
+
+    >>> settings().unroll_limit
+    1024
+    """
+    return _SETTINGS[-1]
+
+
+@contextmanager
+def override(**changes: int | bool | str) -> Generator[Settings]:
+    """Other settings inside a `with` block.
+
+    Args:
+        changes: Fields of `Settings` and their values.
+
+    >>> with override(jit=False):
+    ...     settings().jit
+    False
+    """
+    _SETTINGS.append(replace(settings(), **changes))  # type: ignore[arg-type]
+    try:
+        yield settings()
+    finally:
+        _SETTINGS.pop()
+
+
+def show() -> str:
+    """The settings in force, a line each, with the variable that sets them.
+
+    >>> print(show().splitlines()[-1])
+    GRADJIT_UNROLL     unroll_limit  1024
+    """
+    return "\n".join(
+        f"{_VARIABLES[f.name]:18} {f.name:13} {getattr(settings(), f.name)}"
+        for f in fields(Settings)
+    )

@@ -1,0 +1,152 @@
+"""What a compiled function keeps, loops over and was compiled for, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from gradjit.ir.graph import Atom, Block, Const, Eqn, Value, walk
+from gradjit.ir.types import ArrayType, StackType, Type
+
+if TYPE_CHECKING:
+    from gradjit.lowered import Lowered
+
+Row = tuple[str, ...]
+
+
+def explain(lowered: Lowered) -> str:
+    """Tables of buffers, saved values, loops, arguments and pins."""
+    block = lowered.program.graph.block
+    parts = [
+        _table(
+            "arguments", ("name", "type", "part of the program"), _arguments(lowered)
+        ),
+        _table(
+            "buffers", ("name", "shape", "bytes", "made by"), _buffers(lowered, block)
+        ),
+        _table("loops", ("over", "computes", "line"), _loops(lowered, block)),
+    ]
+    return "\n\n".join(p for p in parts if p)
+
+
+def _table(title: str, head: Row, rows: Sequence[Row]) -> str:
+    if not rows:
+        return f"{title}: none"
+    every = [head, *rows]
+    widths = [max(len(r[k]) for r in every) for k in range(len(head))]
+    lines = [
+        "  " + "  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip()
+        for r in every
+    ]
+    return "\n".join([f"{title}:", *lines])
+
+
+def _arguments(lowered: Lowered) -> list[Row]:
+    """Each leaf, and what of it the code was compiled for."""
+    rows: list[Row] = []
+    types = dict(zip(lowered.params, lowered.types, strict=True))
+    for k, spec in enumerate(lowered.call.specs):
+        pins = {**lowered.traced.pinned, **lowered.traced.shaped}
+        known = str(spec)
+        type_ = types.get(k)
+        if isinstance(type_, ArrayType):
+            known = str(type_)
+        note = ""
+        if k in pins:
+            value, reason = pins[k]
+            note = f"{value}, needed by {reason}"
+        rows.append((lowered.paths[k], known, note))
+    return rows
+
+
+def _buffers(lowered: Lowered, block: Block) -> list[Row]:
+    """Arrays and stacks that the code makes."""
+    rows: list[Row] = []
+    for eqn in walk(block):
+        for out, how in _made(eqn):
+            rows.append((_name(lowered, out), *_size(lowered, eqn, out), how))
+    return rows
+
+
+_MAKERS = {
+    "empty": "empty",
+    "full": "filled",
+    "copy": "a copy",
+    "stack_new": "a stack: one value an iteration, for the way back",
+    "contract": "matrix product",
+}
+
+
+def _made(eqn: Eqn) -> Iterator[tuple[Value, str]]:
+    name = eqn.op.name
+    if name in _MAKERS:
+        yield from ((o, _MAKERS[name]) for o in eqn.outs if _is_memory(o.type))
+    elif name == "map_":
+        for writer, out in zip(eqn.params["writers"], eqn.outs, strict=True):
+            if writer.kind not in ("store", "add") and _is_memory(out.type):
+                yield out, "a loop over its elements"
+
+
+def _is_memory(type_: Type) -> bool:
+    return isinstance(type_, ArrayType | StackType)
+
+
+def _size(lowered: Lowered, eqn: Eqn, out: Value) -> tuple[str, str]:
+    """Shape and bytes, as far as they are known; extents by their names."""
+    type_ = out.type
+    if isinstance(type_, StackType):
+        return str(type_.item), "grows"
+    assert isinstance(type_, ArrayType)
+    extents = [str(d) if d is not None else "?" for d in type_.dims]
+    if eqn.op.name in ("empty", "full", "map_"):
+        skip = 1 if eqn.op.name == "full" else 0
+        given = eqn.args[skip : skip + len(extents)]
+        if len(given) == len(extents):
+            extents = [_text(lowered, a) for a in given]
+    known = all(e.isdigit() for e in extents)
+    size = type_.dtype.itemsize
+    total = size
+    for e in extents:
+        total = total * int(e) if known else total
+    text = str(total) if known else f"{size} * {' * '.join(extents)}"
+    return f"({', '.join(extents)})", text
+
+
+def _loops(lowered: Lowered, block: Block) -> list[Row]:
+    rows: list[Row] = []
+    for eqn in walk(block):
+        line = str(eqn.loc.line) if eqn.loc is not None else ""
+        if eqn.op.name == "map_":
+            over = " x ".join(_text(lowered, a) for a in eqn.args[: eqn.params["ndim"]])
+            what = ", ".join(
+                f"{w.kind} {_name(lowered, o)}"
+                for w, o in zip(eqn.params["writers"], eqn.outs, strict=True)
+            )
+            rows.append((f"elements: {over}", what, line))
+        elif eqn.op.name == "for_":
+            bounds = ", ".join(_text(lowered, a) for a in eqn.args[:3])
+            carried = ", ".join(_name(lowered, o) for o in eqn.outs)
+            rows.append((f"range({bounds})", carried, line))
+        elif eqn.op.name == "while_":
+            carried = ", ".join(_name(lowered, o) for o in eqn.outs)
+            rows.append(("while", carried, line))
+    return rows
+
+
+def _name(lowered: Lowered, value: Value) -> str:
+    return lowered.program.names.get(value, value.name or "_")
+
+
+def _text(lowered: Lowered, atom: Atom) -> str:
+    if isinstance(atom, Const):
+        return str(atom.value)
+    found = lowered.program.names.get(atom)
+    if found is not None:
+        return found
+    eqn = lowered.program.inlined.get(atom)
+    if eqn is None:
+        return "?"
+    inner = ", ".join(_text(lowered, a) for a in eqn.args)
+    if eqn.op.name == "dim":
+        return f"{inner}.shape[{eqn.params['axis']}]"
+    return f"{eqn.op.name}({inner})"

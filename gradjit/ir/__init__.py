@@ -1,0 +1,1 @@
+"""The structured SSA graph: types, values, equations, blocks."""

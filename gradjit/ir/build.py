@@ -1,0 +1,501 @@
+"""Building graphs: a stack of open frames to which equations are appended.
+
+A builder folds constants, removes repeated pure equations and keeps integer arithmetic
+in a canonical form while it appends, so that equal extents and indices are the same
+value. `extent(value, axis)` answers with one atom for an extent wherever it is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from gradjit.errors import InternalError, Loc
+from gradjit.ir.bounds import Affine, Facts
+from gradjit.ir.graph import Atom, Block, Const, Eqn, Value
+from gradjit.ir.op import Op, lookup
+from gradjit.ir.shape import kept_extents
+from gradjit.ir.types import INDEX, ArrayType, ScalarType, Type, dims
+
+_CURRENT: ContextVar[Builder] = ContextVar("builder")
+
+
+def current() -> Builder:
+    """The builder that operators append to."""
+    return _CURRENT.get()
+
+
+@dataclass(slots=True)
+class Frame:
+    """An open block."""
+
+    params: tuple[Value, ...]
+    eqns: list[Eqn] = field(default_factory=list[Eqn])
+    seen: dict[Any, tuple[Value, ...]] = field(
+        default_factory=dict[Any, tuple[Value, ...]]
+    )
+    values: set[Value] = field(default_factory=set[Value])
+
+
+class Builder:
+    """Appends equations to the innermost open frame.
+
+    Args:
+        checks: Whether to emit run-time checks of extents. Off in the transforms,
+            whose operands fit by construction.
+    """
+
+    # The class of symbols, set by the layer above.
+    symbol: Callable[[Atom], Any]
+
+    def __init__(self, checks: bool = True) -> None:
+        self.frames: list[Frame] = []
+        self.facts = Facts()
+        self.loc: Loc | None = None
+        self.checks = checks
+        self._extents: dict[Value, tuple[Atom | None, ...]] = {}
+
+    # ------------------------------------------------- what symbols ask of it
+
+    def wrap(self, atom: Atom) -> Any:
+        """What a program or a rule gets for an atom: a number or a symbol."""
+        if isinstance(atom, Const) and atom.type.weak:
+            return atom.value
+        return self.symbol(atom)
+
+    def view(self, base: Any, op: str, args: Sequence[Atom], **params: Any) -> Any:
+        """A view of an array: index, transpose or reshape."""
+        return self.wrap(self.emit1(op, base.atom, *args, **params))
+
+    def capture(self, array: Any) -> Atom:
+        """The atom of an array that the program closes over."""
+        raise InternalError("a rule does not capture arrays")
+
+    def concrete(self, sym: Any, kind: str) -> Any:
+        """The Python number of a symbol, where Python needs one."""
+        raise InternalError(f"a rule needs the {kind} of {sym!r}")
+
+    def concrete_length(self, sym: Any) -> int:
+        raise InternalError(f"a rule needs the length of {sym!r}")
+
+    def iterate(self, sym: Any) -> Iterator[Any]:
+        raise InternalError(f"a rule iterates over {sym!r}")
+
+    # ------------------------------------------------------------------ frames
+
+    @contextmanager
+    def active(self) -> Generator[Builder]:
+        """Make this the current builder."""
+        token = _CURRENT.set(self)
+        try:
+            yield self
+        finally:
+            _CURRENT.reset(token)
+
+    @contextmanager
+    def at(self, loc: Loc | None) -> Generator[None]:
+        """Give this location to the equations emitted inside."""
+        before, self.loc = self.loc, loc
+        try:
+            yield
+        finally:
+            self.loc = before
+
+    def open(self, params: Sequence[Value]) -> Frame:
+        """Open a block."""
+        frame = Frame(tuple(params), values=set(params))
+        self.frames.append(frame)
+        return frame
+
+    def close(self, results: Sequence[Atom]) -> Block:
+        """Close the innermost block."""
+        frame = self.frames.pop()
+        return Block(frame.params, tuple(frame.eqns), tuple(results))
+
+    def region(
+        self, params: Sequence[Value], body: Callable[..., Sequence[Atom]]
+    ) -> Block:
+        """A block made by calling `body` with its parameters."""
+        self.open(params)
+        try:
+            results = body(*params)
+        except BaseException:
+            self.frames.pop()
+            raise
+        return self.close(results)
+
+    def abandon(self, depth: int) -> None:
+        """Drop frames opened beyond a depth, after an exception."""
+        del self.frames[depth:]
+
+    # --------------------------------------------------------------- equations
+
+    def emit(
+        self,
+        op: Op | str,
+        *args: Atom,
+        regions: tuple[Block, ...] = (),
+        names: Sequence[str] = (),
+        **params: Any,
+    ) -> tuple[Atom, ...]:
+        """Append an equation, or find one that already says it; its results."""
+        op = lookup(op) if isinstance(op, str) else op
+        folded = self._fold(op, args, params)
+        if folded is not None:
+            return (folded,)
+        types = op.infer([a.type for a in args], {**params, "regions": regions})
+        key = None
+        if op.pure and not regions and op.kind != "stack" and op.name != "empty":
+            key = (op.name, tuple(map(_key, args)), _frozen(params))
+            for frame in reversed(self.frames):
+                found = frame.seen.get(key)
+                if found is not None:
+                    return found
+        outs = tuple(
+            Value(t, names[i] if i < len(names) else "") for i, t in enumerate(types)
+        )
+        eqn = Eqn(op, args, outs, params, regions, self.loc)
+        self.append(eqn)
+        if key is not None:
+            self.frames[-1].seen[key] = outs
+        return outs
+
+    def emit1(self, op: Op | str, *args: Atom, name: str = "", **params: Any) -> Atom:
+        """The only result of `emit`."""
+        (out,) = self.emit(op, *args, names=(name,), **params)
+        return out
+
+    def append(self, eqn: Eqn) -> None:
+        """Append an equation as it is."""
+        frame = self.frames[-1]
+        frame.eqns.append(eqn)
+        frame.values.update(eqn.outs)
+        self.facts.define(eqn)
+
+    def inline(self, block: Block, args: Sequence[Atom]) -> tuple[Atom, ...]:
+        """Append a copy of a block's equations with its parameters replaced."""
+        mapping: dict[Value, Atom] = dict(zip(block.params, args, strict=True))
+        for eqn in block.eqns:
+            self.copy(eqn, mapping)
+        return tuple(look(a, mapping) for a in block.results)
+
+    def copy(self, eqn: Eqn, mapping: dict[Value, Atom]) -> None:
+        """Append a copy of an equation; `mapping` learns its results."""
+        args = tuple(look(a, mapping) for a in eqn.args)
+        regions = tuple(self.copy_block(r, mapping, eqn) for r in eqn.regions)
+        names = [o.name for o in eqn.outs]
+        with self.at(eqn.loc or self.loc):
+            if eqn.op.name == "dim":
+                outs = (self.extent(args[0], eqn.params["axis"]),)
+            elif regions or not eqn.op.pure:
+                outs = tuple(Value(o.type, o.name) for o in eqn.outs)
+                self.append(Eqn(eqn.op, args, outs, eqn.params, regions, self.loc))
+            else:
+                outs = self.emit(eqn.op, *args, names=names, **eqn.params)
+        mapping.update(zip(eqn.outs, outs, strict=True))
+
+    def copy_block(
+        self, block: Block, mapping: dict[Value, Atom], owner: Eqn | None = None
+    ) -> Block:
+        """A copy of a region with fresh parameters and replaced free values."""
+        params = tuple(Value(p.type, p.name) for p in block.params)
+        self.open(params)
+        inner = {**mapping, **dict(zip(block.params, params, strict=True))}
+        if owner is not None and owner.op.name == "for_":
+            start, stop, step = (look(a, mapping) for a in owner.args[:3])
+            self.facts.index_range(params[0], start, stop, step)
+        if owner is not None and owner.op.name in ("for_", "while_"):
+            inits = [look(a, mapping) for a in owner.args]
+            self.carry_extents(owner.regions[-1], params, inits)
+        for eqn in block.eqns:
+            self.copy(eqn, inner)
+        return self.close(tuple(look(a, inner) for a in block.results))
+
+    # ----------------------------------------------------------------- extents
+
+    def extent(self, atom: Atom, axis: int) -> Atom:
+        """The extent of an array along an axis: always the same atom."""
+        known_extent = dims(atom.type)[axis]
+        if known_extent is not None:
+            return index(known_extent)
+        if not isinstance(atom, Value):
+            raise InternalError("a constant has no run-time extent")
+        known = self._known(atom)[axis]
+        return self._dim(atom, axis) if known is None else known
+
+    def extents(self, atom: Atom) -> tuple[Atom, ...]:
+        """All extents of an array; () for a scalar."""
+        return tuple(self.extent(atom, k) for k in range(len(dims(atom.type))))
+
+    def set_extents(self, value: Value, extents: Sequence[Atom | None]) -> None:
+        """Say what the extents of a value are."""
+        self._extents[value] = tuple(extents)
+
+    def carry_extents(
+        self,
+        body: Block,
+        params: Sequence[Value],
+        inits: Sequence[Atom],
+    ) -> None:
+        """Give loop parameters the extents of their initial values where they keep.
+
+        `params` are those of `body`, of a copy of it, or of its condition.
+        """
+        count = len(body.results)
+        kept = kept_extents(body, body.params[len(body.params) - count :])
+        pairs = zip(
+            params[len(params) - count :], inits[len(inits) - count :], strict=True
+        )
+        for keeps, (param, init) in zip(kept, pairs, strict=True):
+            if keeps:
+                self.set_extents(param, self.extents(init))
+
+    def _known(self, value: Value) -> tuple[Atom | None, ...]:
+        found = self._extents.get(value)
+        if found is not None:
+            return found
+        eqn = self.facts.defs.get(value)
+        row: tuple[Atom | None, ...] = (None,) * len(dims(value.type))
+        if eqn is not None and eqn.op.name in ("for_", "while_"):
+            row = self._loop_extents(eqn, value)
+        elif eqn is not None and len(eqn.outs) == 1 and not eqn.regions:
+            if eqn.op.kind == "elementwise":
+                row = self._elementwise_extents(eqn)
+            elif eqn.op.extents is not None:
+                self._extents[value] = row
+                row = tuple(eqn.op.extents(eqn.args, eqn.params, self.extent))
+        self._extents[value] = row
+        return row
+
+    def _loop_extents(self, eqn: Eqn, value: Value) -> tuple[Atom | None, ...]:
+        k, count = eqn.outs.index(value), len(eqn.outs)
+        body = eqn.regions[-1]
+        if kept_extents(body, body.params[len(body.params) - count :])[k]:
+            return self.extents(eqn.args[len(eqn.args) - count + k])
+        return (None,) * len(dims(value.type))
+
+    def _elementwise_extents(self, eqn: Eqn) -> tuple[Atom | None, ...]:
+        wide = dims(eqn.out.type)
+        row: list[Atom | None] = []
+        for axis in range(-len(wide), 0):
+            for arg in eqn.args:
+                shape = dims(arg.type)
+                if len(shape) >= -axis and shape[axis] != 1:
+                    row.append(self.extent(arg, len(shape) + axis))
+                    break
+            else:
+                row.append(index(1))
+        return tuple(row)
+
+    def _dim(self, value: Value, axis: int) -> Atom:
+        """A `dim` equation, in the frame that defines the value."""
+        for depth in range(len(self.frames) - 1, -1, -1):
+            if value in self.frames[depth].values:
+                rest = self.frames[depth + 1 :]
+                del self.frames[depth + 1 :]
+                try:
+                    found = self.emit1("dim", value, axis=axis)
+                finally:
+                    self.frames.extend(rest)
+                row = list(self._extents[value])
+                row[axis] = found
+                self._extents[value] = tuple(row)
+                return found
+        # Defined outside of this builder (a transform at work on an inner block).
+        return self.emit1("dim", value, axis=axis)
+
+    # ----------------------------------------------------------------- folding
+
+    def _fold(self, op: Op, args: tuple[Atom, ...], params: Any) -> Atom | None:
+        if op.kind != "elementwise":
+            return None
+        if all(isinstance(a, Const) for a in args) and op.evaluate is not None:
+            return _fold_constants(op, args, params)
+        if op.name in ("add", "sub", "neg", "mul"):
+            return (
+                self._fold_integer(op, args)
+                or _fold_identity(op, args)
+                or self._fold_sign(op, args)
+            )
+        if op.name in ("maximum", "minimum"):
+            return self._fold_extreme(op, args)
+        return _fold_identity(op, args) or self._fold_sign(op, args)
+
+    def _fold_integer(self, op: Op, args: tuple[Atom, ...]) -> Atom | None:
+        """Integer sums as value + constant where that says it all."""
+        if not all(
+            isinstance(a.type, ScalarType) and a.type.dtype == INDEX.dtype for a in args
+        ):
+            return None
+        forms = [self.facts.affine(a) for a in args]
+        if op.name == "add":
+            form = forms[0] + forms[1]
+        elif op.name == "sub":
+            form = forms[0] - forms[1]
+        elif op.name == "neg":
+            form = forms[0].scale(-1)
+        elif not forms[0].terms or not forms[1].terms:
+            k, rest = (forms[0], forms[1]) if not forms[0].terms else forms[::-1]
+            form = rest.scale(k.constant)
+        else:
+            return None
+        return self._canonical(op, args, form)
+
+    def _canonical(self, op: Op, args: tuple[Atom, ...], form: Affine) -> Atom | None:
+        weak = all(isinstance(a.type, ScalarType) and a.type.weak for a in args)
+        type_ = ScalarType(INDEX.dtype, weak)
+        if not form.terms:
+            return Const(form.constant, type_)
+        if len(form.terms) > 1:
+            return None
+        ((value, factor),) = form.terms.items()
+        if factor != 1:
+            return None
+        if form.constant == 0:
+            same = isinstance(value.type, ScalarType) and value.type == type_
+            return value if same else None
+        name, k = (
+            ("add", form.constant) if form.constant > 0 else ("sub", -form.constant)
+        )
+        second = args[1] if len(args) == 2 else None
+        if (
+            op.name == name
+            and args[0] is value
+            and isinstance(second, Const)
+            and second.value == k
+        ):
+            return None
+        return self._raw(name, value, Const(k, type_))
+
+    def _raw(self, name: str, *args: Atom) -> Atom:
+        """Emit without folding again."""
+        op = lookup(name)
+        key = (name, tuple(map(_key, args)), ())
+        for frame in reversed(self.frames):
+            if key in frame.seen:
+                return frame.seen[key][0]
+        (type_,) = op.infer([a.type for a in args], {})
+        out = Value(type_)
+        self.append(Eqn(op, args, (out,), {}, (), self.loc))
+        self.frames[-1].seen[key] = (out,)
+        return out
+
+    def _fold_sign(self, op: Op, args: tuple[Atom, ...]) -> Atom | None:
+        """Minus signs move outward and into sums; every value stays the same bits."""
+        if args[0].type.dtype.kind != "f" or op.name not in _SIGNED:
+            return None
+        inner = [self._negated(a) for a in args]
+        if op.name == "neg":
+            return inner[0]
+        x, y = args
+        if op.name in ("mul", "div"):
+            if inner[0] is not None and inner[1] is not None:
+                return self.emit1(op, inner[0], inner[1])
+            if inner[0] is not None:
+                return self.emit1("neg", self.emit1(op, inner[0], y))
+            if inner[1] is not None:
+                return self.emit1("neg", self.emit1(op, x, inner[1]))
+            return None
+        if inner[1] is not None:
+            return self.emit1("sub" if op.name == "add" else "add", x, inner[1])
+        if inner[0] is not None and op.name == "add":
+            return self.emit1("sub", y, inner[0])
+        return None
+
+    def _negated(self, atom: Atom) -> Atom | None:
+        """What an atom is the negative of."""
+        eqn = self.facts.defs.get(atom) if isinstance(atom, Value) else None
+        if eqn is None or eqn.op.name != "neg" or atom.name:  # type: ignore[union-attr]
+            return None
+        return eqn.args[0]
+
+    def _fold_extreme(self, op: Op, args: tuple[Atom, ...]) -> Atom | None:
+        """max(a, b) of integers where one is provably no smaller."""
+        if not all(a.type == INDEX for a in args):
+            return None
+        a, b = (self.facts.affine(x) for x in args)
+        if self.facts.nonnegative(a - b):
+            return args[0] if op.name == "maximum" else args[1]
+        if self.facts.nonnegative(b - a):
+            return args[1] if op.name == "maximum" else args[0]
+        return None
+
+
+_SIGNED = frozenset({"neg", "add", "sub", "mul", "div"})
+
+
+def index(value: int) -> Const:
+    """An integer constant."""
+    return Const(int(value), INDEX)
+
+
+def look(atom: Atom, mapping: Mapping[Value, Atom]) -> Atom:
+    """What an atom is replaced by."""
+    return mapping.get(atom, atom) if isinstance(atom, Value) else atom
+
+
+def _key(atom: Atom) -> Any:
+    return atom.key() if isinstance(atom, Const) else atom
+
+
+def _frozen(params: Mapping[str, Any]) -> Any:
+    return tuple(sorted(params.items(), key=lambda item: item[0]))
+
+
+def _fold_constants(op: Op, args: tuple[Atom, ...], params: Any) -> Atom | None:
+    import numpy as np
+
+    (type_,) = op.infer([a.type for a in args], params)
+    if not isinstance(type_, ScalarType) or op.evaluate is None:
+        return None
+    operands = [
+        a.type.dtype.type(a.value)  # type: ignore[union-attr]
+        for a in args
+    ]
+    with np.errstate(all="ignore"):
+        try:
+            result = op.evaluate(*operands, **params)
+        except (ArithmeticError, ValueError):
+            return None
+    return Const(np.asarray(result, dtype=type_.dtype).item(), type_)
+
+
+def _fold_identity(op: Op, args: tuple[Atom, ...]) -> Atom | None:
+    """x * 1, x / 1, 1 * x, x - 0 and x + (-0.0) are x, exactly, at every value."""
+    types: list[Type] = [a.type for a in args]
+    if op.name == "cast":
+        return None
+    if op.name in ("mul", "div") and len(args) == 2:
+        (out,) = op.infer(types, {})
+        if _is(args[1], 1) and types[0] == out:
+            return args[0]
+        if op.name == "mul" and _is(args[0], 1) and types[1] == out:
+            return args[1]
+    if op.name == "sub" and _is(args[1], 0):
+        (out,) = op.infer(types, {})
+        if types[0] == out:
+            return args[0]
+    return None
+
+
+def _is(atom: Atom, number: int) -> bool:
+    return (
+        isinstance(atom, Const)
+        and atom.value == number
+        and repr(float(atom.value)) == repr(float(number))
+    )
+
+
+def fresh(type_: Type, name: str = "") -> Value:
+    """A new value."""
+    return Value(type_, name)
+
+
+def zero(type_: ScalarType | ArrayType) -> Const:
+    """The scalar zero of a type's dtype."""
+    kind = {"f": 0.0, "b": False}.get(type_.dtype.kind, 0)
+    weak = isinstance(type_, ScalarType) and type_.weak
+    return Const(kind, ScalarType(type_.dtype, weak))

@@ -1,0 +1,454 @@
+"""Reverse mode: a backward walk over a block that appends to the same block.
+
+A loop becomes its reversed loop, a branch its mirrored branch; cotangents are carried.
+The backward code names forward values freely, those inside loops too; `residual` then
+decides how each of them gets there. Every rule is written in the language of programs,
+so that the result is a graph like any other and can be differentiated again.
+
+After Griewank and Walther, "Evaluating Derivatives", 2nd ed. (2008), chapters 3-4; with
+cotangents as values, as in Radul et al., "You Only Linearize Once" (2022).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gradjit.errors import NotDifferentiableError
+from gradjit.ir.build import Builder
+from gradjit.ir.graph import Atom, Block, Const, Eqn, Value, free, substitute
+from gradjit.ir.op import Update
+from gradjit.ir.types import INDEX, ArrayType, ScalarType, StackType, is_float
+from gradjit.ops import array
+from gradjit.ops.sym import Sym, elementwise, lift
+from gradjit.passes.activity import useful, varied
+from gradjit.passes.cotangent import stretch, times, unbroadcast
+from gradjit.passes.residual import Residuals, topological
+
+
+def value_and_grad(block: Block, wrt: Sequence[int]) -> Block:
+    """The block with cotangents of some parameters as further results.
+
+    Args:
+        block: Its first result is the float scalar to differentiate.
+        wrt: Positions of float parameters.
+
+    Returns:
+        A block with the same parameters, and results: those of `block`, then one
+        cotangent for each of `wrt`.
+    """
+    out = block.results[0].type
+    assert isinstance(out, ScalarType)
+    seeds: list[Atom | None] = [None] * len(block.results)
+    seeds[0] = Const(1.0, out)
+    return _Reverse(block, wrt).run(seeds, ())
+
+
+def vjp(block: Block, wrt: Sequence[int]) -> Block:
+    """The block with cotangents of its float results as further parameters.
+
+    Args:
+        block: Any block.
+        wrt: Positions of float parameters.
+
+    Returns:
+        A block with parameters: those of `block`, then a cotangent for each float
+        result; and results: those of `block`, then a cotangent for each of `wrt`.
+    """
+    extra: list[Value] = []
+    seeds: list[Atom | None] = []
+    for result in block.results:
+        if not is_float(result.type):
+            seeds.append(None)
+            continue
+        hint = result.name if isinstance(result, Value) else ""
+        extra.append(Value(result.type, f"d_{hint}" if hint else "d_out"))
+        seeds.append(extra[-1])
+    return _Reverse(block, wrt).run(seeds, extra)
+
+
+class _Extents(Builder):
+    """A builder that asks the residuals for extents of values inside regions."""
+
+    residuals: Residuals
+
+    def _dim(self, value: Value, axis: int) -> Atom:
+        if value not in self.residuals.home:
+            return super()._dim(value, axis)
+        out = self.residuals.extent_of(value, axis)
+        row = list(self._extents[value])
+        row[axis] = out
+        self._extents[value] = tuple(row)
+        return out
+
+
+def note_regions(b: Builder, eqn: Eqn) -> None:
+    """Tell the builder of what is inside an appended equation."""
+    if eqn.op.name == "for_":
+        b.facts.enter_for(eqn)
+    if eqn.op.name in ("for_", "while_"):
+        for region in eqn.regions:
+            b.carry_extents(eqn.regions[-1], region.params, eqn.args)
+    for region in eqn.regions:
+        for inner in region.eqns:
+            b.facts.define(inner)
+            note_regions(b, inner)
+
+
+class _Reverse:
+    """One backward walk."""
+
+    def __init__(self, block: Block, wrt: Sequence[int]) -> None:
+        self.block = block
+        self.wrt = [block.params[k] for k in wrt]
+        self.active = varied(block, self.wrt)
+        self.ct: dict[Value, Atom] = {}
+        self.owned: set[Atom] = set()  # accumulators that are updated in place
+        self.b = _Extents(checks=False)
+        self.residuals = self.b.residuals = Residuals(self.b, block)
+
+    def run(self, seeds: Sequence[Atom | None], extra: Sequence[Value]) -> Block:
+        b, block = self.b, self.block
+        seeded = [r for r, s in zip(block.results, seeds, strict=True) if s is not None]
+        self.live = useful(
+            block, [r for r in seeded if isinstance(r, Value)], self.active
+        )
+        with b.active():
+            b.open((*block.params, *extra))
+            for eqn in block.eqns:
+                b.append(eqn)
+                note_regions(b, eqn)
+            mark = len(b.frames[0].eqns)
+            for result, seed in zip(block.results, seeds, strict=True):
+                if seed is not None:
+                    self.accumulate(result, Sym(seed))
+            self.walk(block.eqns)
+            grads = [self.ct.get(p) or lift(array.zeros_like(p)) for p in self.wrt]
+            frame = b.frames[0]
+            eqns = self.residuals.resolve(mark)
+            frame.eqns[:] = topological(eqns)
+            return b.close((*block.results, *grads))
+
+    # ---------------------------------------------------------------- the walk
+
+    def walk(self, eqns: Sequence[Eqn]) -> None:
+        for eqn in reversed(eqns):
+            with self.b.at(eqn.loc):
+                self.step(eqn)
+
+    def step(self, eqn: Eqn) -> None:
+        name = eqn.op.name
+        if name == "pop":
+            self.pop(eqn)
+        elif name in ("for_", "while_"):
+            self.loop(eqn)
+        elif name == "if_":
+            self.branch(eqn)
+        elif any(o in self.ct for o in eqn.outs):
+            if name == "push":
+                self.push(eqn)
+            else:
+                self.plain(eqn)
+
+    def plain(self, eqn: Eqn) -> None:
+        """An equation without regions, by its op's rule."""
+        op = eqn.op
+        g = Sym(self.ct.pop(eqn.out))
+        if op.flat or not any(self.wants(a) for a in eqn.args):
+            return
+        out, args = Sym(eqn.out), [Sym(a) for a in eqn.args]
+        if op.vjp is not None:
+            contributions = op.vjp(g, out, args, eqn.params)
+            for arg, contribution in zip(eqn.args, contributions, strict=True):
+                if contribution is not None and self.wants(arg):
+                    self.accumulate(arg, contribution)
+        elif op.partials is not None:
+            self.elementwise(eqn, g, out, args)
+        else:
+            raise NotDifferentiableError(
+                f"{op.name} has no derivative: {op.why_not or 'none is known'}",
+                eqn.loc,
+                "stop the gradient there with gradjit.stop_gradient, or use another"
+                " function.",
+            )
+
+    def elementwise(self, eqn: Eqn, g: Sym, out: Sym, args: list[Sym]) -> None:
+        """Partial derivatives times g; twice the one where `x * x` has it twice."""
+        slopes: dict[Value, list[Any]] = {}
+        for arg, partial in zip(eqn.args, eqn.op.partials or (), strict=True):
+            if partial is not None and self.wants(arg):
+                slope = partial(out, *args, **eqn.params)
+                if slope is not None:
+                    slopes.setdefault(arg, []).append(slope)  # type: ignore[arg-type]
+        for arg, found in slopes.items():
+            if len(found) == 2 and _same(*found):
+                self.accumulate(arg, times(g, 2.0 * found[0]))
+                continue
+            for slope in found:
+                self.accumulate(arg, times(g, slope))
+
+    def wants(self, atom: Atom) -> bool:
+        """Whether a cotangent of the atom is of use."""
+        return isinstance(atom, Value) and atom in self.live
+
+    def accumulate(self, atom: Atom, contribution: Any) -> None:
+        """Add to the cotangent of an atom."""
+        if not isinstance(atom, Value) or atom not in self.live:
+            return
+        if isinstance(contribution, Update):
+            self.ct[atom] = self.update(atom, contribution)
+        else:
+            fitted = self.fit(contribution, atom)
+            before = self.ct.get(atom)
+            self.ct[atom] = fitted if before is None else self.plus(before, fitted)
+        self.hint(atom)
+
+    def hint(self, atom: Value) -> None:
+        """Name a cotangent after its primal."""
+        grad = self.ct[atom]
+        if atom.name and isinstance(grad, Value) and not grad.name:
+            object.__setattr__(grad, "name", f"d_{atom.name}")
+
+    def update(self, atom: Value, change: Update) -> Atom:
+        base = self.ct.get(atom)
+        if base is None:
+            base = lift(array.zeros_like(atom))
+        value = lift(self.cast(change.value, atom.type.dtype))
+        ints = [lift(x) for x in change.index]
+        out = self.b.emit1(change.op, base, value, *ints, **change.params)
+        self.owned.add(out)
+        return out
+
+    def plus(self, before: Atom, more: Atom) -> Atom:
+        """before + more; in place where `before` is an accumulator."""
+        type_ = before.type
+        if isinstance(type_, ArrayType) and before in self.owned:
+            spec = ":" * type_.rank
+            out = self.b.emit1("add_at", before, more, spec=spec, checked=False)
+            self.owned.add(out)
+            return out
+        return lift(elementwise("add", Sym(before), Sym(more)))
+
+    def fit(self, contribution: Any, atom: Value) -> Atom:
+        """A contribution at the dtype and the extents of its primal."""
+        g = unbroadcast(contribution, atom)
+        return lift(stretch(self.cast(g, atom.type.dtype), atom))
+
+    def cast(self, g: Any, dtype: Any) -> Any:
+        atom = lift(g)
+        if atom.type.dtype == dtype:
+            return Sym(atom)
+        if isinstance(atom, Const):
+            return Sym(Const(float(atom.value), ScalarType(dtype)))
+        return Sym(self.b.emit1("cast", atom, dtype=dtype, weak=False))
+
+    # ------------------------------------------------------------------ stacks
+
+    def push(self, eqn: Eqn) -> None:
+        stack, item = self.b.emit("pop", self.ct.pop(eqn.out))
+        if self.wants(eqn.args[0]):
+            self.ct[eqn.args[0]] = stack  # type: ignore[index]
+        self.accumulate(eqn.args[1], Sym(item))
+
+    def pop(self, eqn: Eqn) -> None:
+        """Always mirrored, so that the cotangent stack keeps in step."""
+        before, after, item = eqn.args[0], *eqn.outs
+        if not isinstance(before, Value) or before not in self.live:
+            return
+        stack = self.ct.pop(after, None) or self.zeros(after)
+        g = self.ct.pop(item, None) or self.zeros(item)
+        self.ct[before] = self.b.emit1("push", stack, g)
+
+    def zeros(self, value: Value) -> Atom:
+        out = lift(array.zeros_like(value))
+        self.owned.add(out)
+        return out
+
+    # ----------------------------------------------------------------- regions
+
+    def loop(self, eqn: Eqn) -> None:
+        """for_ and while_: the reversed loop, carrying cotangents."""
+        body = eqn.regions[-1]
+        count = len(eqn.outs)
+        params = body.params[len(body.params) - count :]
+        inits = eqn.args[len(eqn.args) - count :]
+        carried = [
+            k
+            for k in range(count)
+            if params[k] in self.active
+            and (params[k] in self.live or eqn.outs[k] in self.live)
+        ]
+        outside = [v for v in free(body) if v in self.live]
+        if not carried and not outside:
+            return
+        if not self.reaches(eqn, carried):
+            return
+        span = self.residuals.reversed_range(eqn)
+        given = [self.ct.pop(eqn.outs[k], None) for k in carried]
+        given += [self.ct.get(v) for v in outside]
+        shapes = [*(eqn.outs[k] for k in carried), *outside]
+        starts = [g or self.zeros(v) for g, v in zip(given, shapes, strict=True)]
+        at = Value(INDEX, body.params[0].name if eqn.op.name == "for_" else "")
+        block = self.reversed_body(body, params, carried, outside, at, span)
+        outs = self.emit_loop(block, span, starts, given)
+        for v, out in zip(outside, outs[len(carried) :], strict=True):
+            if out is not None:
+                self.ct[v] = out
+                self.owned.add(out)
+        for k, out in zip(carried, outs[: len(carried)], strict=True):
+            self.take_over(inits[k], out)
+
+    def reaches(self, eqn: Eqn, carried: Sequence[int]) -> bool:
+        """Whether a cotangent comes in at all."""
+        if any(eqn.outs[k] in self.ct for k in carried):
+            return True
+        return any(isinstance(o.type, StackType) and o in self.live for o in eqn.outs)
+
+    def take_over(self, init: Atom, out: Atom | None) -> None:
+        """The cotangent of an initial carry: the loop's, or added to what is there."""
+        if out is None or not isinstance(init, Value) or init not in self.live:
+            return
+        if init in self.ct:
+            self.accumulate(init, Sym(out))
+        else:
+            self.ct[init] = out
+            self.owned.add(out)
+            self.hint(init)
+
+    def reversed_body(
+        self,
+        body: Block,
+        params: Sequence[Value],
+        carried: Sequence[int],
+        outside: Sequence[Value],
+        at: Value,
+        span: tuple[Atom, Atom, Atom],
+    ) -> Block:
+        gs = [_cotangent(params[k]) for k in carried]
+        sums = [_cotangent(v) for v in outside]
+        outer = self.ct
+        self.ct = {v: s for v, s in zip(outside, sums, strict=True)}
+        self.owned.update(gs)
+        self.owned.update(sums)
+        self.b.open((at, *gs, *sums))
+        self.b.facts.index_range(at, *span)
+        for v, s in zip(outside, sums, strict=True):
+            self.b.set_extents(s, self.b.extents(v))
+        for k, g in zip(carried, gs, strict=True):
+            result = body.results[k]
+            if isinstance(result, Value) and result in self.live:
+                if result in self.ct:
+                    self.accumulate(result, Sym(g))
+                else:
+                    self.ct[result] = g
+        self.walk(body.eqns)
+        results = [self.ct.get(params[k]) or self.zeros(params[k]) for k in carried]
+        results += [self.ct[v] for v in outside]
+        self.ct = outer
+        block = self.b.close(results)
+        self.residuals.pair(block, body)
+        return block
+
+    def emit_loop(
+        self,
+        block: Block,
+        span: tuple[Atom, Atom, Atom],
+        starts: Sequence[Atom],
+        given: Sequence[Atom | None],
+    ) -> list[Atom | None]:
+        """The reversed loop, without the cotangents that it leaves as they are."""
+        params = block.params[1:]
+        pairs = list(zip(params, block.results, strict=True))
+        kept = [k for k, (p, r) in enumerate(pairs) if p is not r]
+        gone = {p: starts[k] for k, p in enumerate(params) if k not in kept}
+        trimmed = substitute(
+            Block(
+                (block.params[0], *(params[k] for k in kept)),
+                block.eqns,
+                tuple(block.results[k] for k in kept),
+            ),
+            gone,
+        )
+        self.residuals.replace(block, trimmed)
+        if not kept:
+            return list(given)
+        outs = self.b.emit(
+            "for_",
+            *span,
+            *(starts[k] for k in kept),
+            regions=(trimmed,),
+            names=[params[k].name for k in kept],
+            exits=False,
+        )
+        full = list(given)
+        for k, out in zip(kept, outs, strict=True):
+            full[k] = out
+        return full
+
+    def branch(self, eqn: Eqn) -> None:
+        """if_: the mirrored branch; it returns the cotangents that it changed."""
+        if not any(o in self.ct for o in eqn.outs) and not any(
+            isinstance(o.type, StackType) and o in self.live for o in eqn.outs
+        ):
+            return
+        outside = list(
+            dict.fromkeys(v for r in eqn.regions for v in free(r) if v in self.live)
+        )
+        gs = [self.ct.pop(o, None) for o in eqn.outs]
+        halves = [self.mirrored(r, gs, outside) for r in eqn.regions]
+        changed = [
+            v
+            for v in outside
+            if any(found.get(v) is not self.ct.get(v) for _, found in halves)
+        ]
+        if not changed:
+            return
+        regions = tuple(self.completed(b, found, changed) for b, found in halves)
+        names = [f"d_{v.name}" if v.name else "" for v in changed]
+        outs = self.b.emit("if_", eqn.args[0], regions=regions, names=names)
+        for v, out in zip(changed, outs, strict=True):
+            self.ct[v] = out
+            self.owned.add(out)
+
+    def mirrored(
+        self, region: Block, gs: Sequence[Atom | None], outside: Sequence[Value]
+    ) -> tuple[Block, dict[Value, Atom]]:
+        """The backward code of a branch, and the cotangents of outer values after it.
+
+        What has no cotangent yet starts without one, not with zeros: where an array
+        only passes through, its cotangent does too, at no cost.
+        """
+        outer = self.ct
+        self.ct = {v: outer[v] for v in outside if v in outer}
+        self.b.open(())
+        for result, g in zip(region.results, gs, strict=True):
+            if g is not None and isinstance(result, Value) and result in self.live:
+                if isinstance(g.type, StackType):
+                    self.ct[result] = g
+                else:
+                    self.accumulate(result, Sym(g))
+        self.walk(region.eqns)
+        found = {v: self.ct[v] for v in outside if v in self.ct}
+        self.ct = outer
+        block = self.b.close(())
+        self.residuals.pair(block, region)
+        return block, found
+
+    def completed(
+        self, block: Block, found: dict[Value, Atom], changed: Sequence[Value]
+    ) -> Block:
+        """The block with a cotangent for each changed value, zeros if need be."""
+        self.b.open(())
+        results = tuple(found.get(v) or self.zeros(v) for v in changed)
+        extra = self.b.close(()).eqns
+        whole = Block((), (*block.eqns, *extra), results)
+        self.residuals.rename(block, whole)
+        return whole
+
+
+def _cotangent(primal: Value) -> Value:
+    return Value(primal.type, f"d_{primal.name}" if primal.name else "")
+
+
+def _same(a: Any, b: Any) -> bool:
+    return isinstance(a, Sym) and isinstance(b, Sym) and a.atom is b.atom

@@ -1,0 +1,83 @@
+"""The order of the passes, from a graph to a program with names.
+
+    simplify   constants, repeated work                  graph   -> graph
+    eliminate  dead code                                 graph   -> graph
+    fuse       array ops become loops over elements      graph   -> program
+    settle     a zero and what is added to it, one store program -> program
+    rotate     elements that the next iteration reads    program -> program
+    vectorise  elementary functions that LLVM vectorises program -> program
+    place      versions of an array become writes        program -> program
+    name       Python names, what is printed inline      program -> named program
+
+Each stage is kept, so that `f.stages["fuse"]` can be printed. Passes do not know one
+another; each is a function from a valid graph to a valid graph.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gradjit.config import settings
+from gradjit.ir.graph import Graph
+from gradjit.ir.named import Named
+from gradjit.ir.verify import Stage, verify
+from gradjit.passes.dce import eliminate
+from gradjit.passes.fuse import fuse
+from gradjit.passes.hoist import hoist
+from gradjit.passes.name import name
+from gradjit.passes.place import place
+from gradjit.passes.rotate import rotate
+from gradjit.passes.settle import settle
+from gradjit.passes.simplify import simplify
+from gradjit.passes.vectorise import vectorise
+
+Pass = Callable[[Graph], Graph]
+
+
+@dataclass(slots=True)
+class Stages:
+    """The stages of one function, in order.
+
+    Attributes:
+        graphs: The graph after each pass, by the pass's name.
+    """
+
+    graphs: dict[str, Graph] = field(default_factory=dict[str, Graph])
+
+    def keep(self, key: str, graph: Graph, stage: Stage = "graph") -> Graph:
+        """Take note of a stage; verify and print it where the settings say so."""
+        if settings().check:
+            verify(graph, stage)
+        if settings().debug >= 3 and self._changed(graph):
+            print(f"--- {key}\n{graph}", file=sys.stderr)
+        self.graphs[key] = graph
+        return graph
+
+    def _changed(self, graph: Graph) -> bool:
+        last = list(self.graphs.values())[-1:]
+        return not last or str(last[0]) != str(graph)
+
+
+def optimise(graph: Graph, stages: Stages) -> Graph:
+    """The simplified graph, from which it is seen what has to be returned."""
+    return stages.keep("simplify", simplify(eliminate(simplify(graph))))
+
+
+def lower(graph: Graph, stages: Stages, vector_math: bool = True) -> Named:
+    """The program that is printed.
+
+    Args:
+        graph: A simplified graph.
+        stages: Where the stages in between are kept.
+        vector_math: Whether loops may call `gradjit.vectormath`.
+    """
+    graph = stages.keep("eliminate", eliminate(graph))
+    graph = stages.keep("fuse", hoist(eliminate(fuse(graph))), "program")
+    graph = stages.keep("settle", settle(graph), "program")
+    graph = stages.keep("rotate", rotate(graph), "program")
+    if vector_math:
+        graph = stages.keep("vectorise", vectorise(graph), "program")
+    graph = stages.keep("place", place(graph), "program")
+    return name(graph)

@@ -1,0 +1,351 @@
+"""How forward values reach the backward code.
+
+The backward walk names values that are defined inside loops and branches of the forward
+code. Each of them is either recomputed at the top of the mirrored region (cheap
+arithmetic on what is there anyway) or saved: in an array indexed by the iteration where
+the trip counts are known before the outermost loop, on a stack where they are not, in a
+plain variable where only branches are around it. The forward regions are rebuilt to
+carry what is saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from gradjit.ir.bounds import Affine
+from gradjit.ir.build import Builder, index
+from gradjit.ir.graph import Atom, Block, Const, Eqn, Value, free, uses, walk
+from gradjit.ir.op import lookup
+from gradjit.ir.types import INDEX, ArrayType, ScalarType, StackType
+from gradjit.passes.saved import Region, Save
+from gradjit.passes.thread import Backward, Forward
+
+_FUEL = 12  # equations that are recomputed for one value, at most
+
+
+class Residuals:
+    """The residuals of one backward walk."""
+
+    def __init__(self, b: Builder, block: Block) -> None:
+        self.b = b
+        self.home: dict[Value, Region] = {}
+        self.order: dict[Value, float] = {}
+        self.mirror: dict[Block, Block] = {}  # reversed block -> forward block
+        self.saves: dict[Value, Save] = {}
+        self.counts: dict[Eqn, Save] = {}
+        self.recomputed: set[Value] = set()
+        self.regions: dict[Block, Region] = {}
+        self.dims: dict[Value, list[Eqn]] = {}
+        self._survey(block, None)
+
+    def _survey(self, block: Block, region: Region | None) -> None:
+        if region is not None:
+            self.regions[block] = region
+        for value in block.params:
+            self._settle(value, region)
+        for eqn in block.eqns:
+            for out in eqn.outs:
+                self._settle(out, region)
+            for inner in eqn.regions:
+                self._survey(inner, Region(inner, eqn, region))
+
+    def rank(self, value: Value) -> float:
+        """The place of a value in the order of definition."""
+        return self.order[value]
+
+    def _settle(self, value: Value, region: Region | None) -> None:
+        self.order[value] = float(len(self.order))
+        if region is not None:
+            self.home[value] = region
+
+    def extent_of(self, value: Value, axis: int) -> Value:
+        """An extent of an inner array as a forward value of its own."""
+        out = Value(INDEX)
+        eqn = Eqn(lookup("dim"), (value,), (out,), {"axis": axis})
+        self.dims.setdefault(value, []).append(eqn)
+        self.home[out] = self.home[value]
+        self.order[out] = self.order[value] + 0.25 * (1 + axis / 32)
+        self.b.facts.define(eqn)
+        return out
+
+    # --------------------------------------------------- what the walk tells us
+
+    def pair(self, reversed_: Block, forward: Block) -> None:
+        """The reversed block mirrors this forward block."""
+        self.mirror[reversed_] = forward
+
+    def rename(self, old: Block, new: Block) -> None:
+        """A reversed block was extended; the regions inside are the same."""
+        self.mirror[new] = self.mirror.pop(old)
+
+    def replace(self, old: Block, new: Block) -> None:
+        """A reversed block was made again, with less in it."""
+        if old is new:
+            return
+        if old in self.mirror:
+            self.mirror[new] = self.mirror.pop(old)
+        for before, after in zip(old.eqns, new.eqns, strict=True):
+            for a, b in zip(before.regions, after.regions, strict=True):
+                self.replace(a, b)
+
+    def reversed_range(self, eqn: Eqn) -> tuple[Atom, Atom, Atom]:
+        """start, stop and step of the reversed loop."""
+        b = self.b
+        if eqn.op.name == "while_":
+            return b.emit1("sub", self._count(eqn), index(1)), index(-1), index(-1)
+        start, stop, step = eqn.args[:3]
+        down = b.emit1("neg", step)
+        before = b.emit1("sub", start, step)
+        if eqn.params.get("exits"):
+            steps = b.emit1("mul", self._count(eqn), step)
+            return b.emit1("sub", b.emit1("add", start, steps), step), before, down
+        if isinstance(step, Const) and abs(int(step.value)) == 1:
+            return b.emit1("sub", stop, step), before, down
+        steps = b.emit1("mul", trip_count(b, start, stop, step), step)
+        return b.emit1("sub", b.emit1("add", start, steps), step), before, down
+
+    def _count(self, eqn: Eqn) -> Value:
+        """The number of iterations that a loop of unknown length made."""
+        if eqn not in self.counts:
+            region = self.regions[eqn.regions[-1]]
+            final = Value(INDEX, "count")
+            self.counts[eqn] = Save("count", final, region, INDEX, final)
+            self.order[final] = max(map(self.order.__getitem__, eqn.outs), default=0.0)
+            if region.parent is not None:
+                self.home[final] = region.parent
+        return self.counts[eqn].final
+
+    # -------------------------------------------------------------- resolution
+
+    def resolve(self, mark: int) -> list[Eqn]:
+        """The equations of the open frame, with residuals in place.
+
+        `mark` is where the backward part starts.
+        """
+        frame = self.b.frames[0]
+        end = len(frame.eqns)
+        forward, backward = frame.eqns[:mark], frame.eqns[mark:end]
+        used = free(Block((), tuple(backward), ()))
+        needed = {v for v in used if v in self.home}
+        self._decide(needed)
+        out: list[Eqn] = []
+        for eqn in forward:
+            out.extend(self._forward_top(eqn))
+        states: dict[Save, Atom] = {
+            s: s.final for s in self.saves.values() if s.kind == "stack"
+        }
+        self.b.open(())
+        Backward(self).equations(backward, {}, states)
+        out.extend(self.b.frames.pop().eqns)
+        # Sizes were computed at the end of the frame; `topological` moves them.
+        return [*frame.eqns[end:], *out]
+
+    def _decide(self, needed: set[Value]) -> None:
+        """Save or recompute each needed value, in the order of definition."""
+        work: list[Value] = sorted(needed, key=self.rank)
+        done: set[Value] = set()
+        while work:
+            value = work.pop(0)
+            if value in done or value in self.saves:
+                continue
+            done.add(value)
+            if self._available(value, [_FUEL], top=False):
+                self.recomputed.add(value)
+                continue
+            more = self._save(value)
+            work = sorted({*work, *more} - done, key=self.rank)
+
+    def _available(self, atom: Atom, fuel: list[int], top: bool) -> bool:
+        """Whether the backward code has the atom or can compute it again.
+
+        With `top`, whether it can be computed before the outermost loop.
+        """
+        if isinstance(atom, Const) or atom not in self.home:
+            return True
+        if not top and (atom in self.saves or self.is_index(atom)):
+            return True
+        eqn = self.b.facts.defs.get(atom)
+        if eqn is None or eqn.regions or not eqn.op.cheap or len(eqn.outs) != 1:
+            return False
+        fuel[0] -= 1
+        if fuel[0] < 0:
+            return False
+        return all(self._available(a, fuel, top) for a in eqn.args)
+
+    def is_index(self, value: Value) -> bool:
+        region = self.home[value]
+        return region.owner.op.name == "for_" and value is region.block.params[0]
+
+    def _save(self, value: Value) -> list[Value]:
+        """Plan to save a value; further values that its index needs."""
+        home = self.home[value]
+        loops = home.loops()
+        if not loops:
+            final = Value(value.type, value.name)
+            self.saves[value] = Save("slot", value, home, value.type, final)
+            return []
+        sizes = self._sizes(value, loops)
+        if sizes is None:
+            stack = StackType(value.type)  # type: ignore[arg-type]
+            final = Value(stack, _tape(value))
+            self.saves[value] = Save("stack", value, home, stack, final)
+            return []
+        inner = value.type.dims if isinstance(value.type, ArrayType) else ()
+        known = tuple(int(s.value) if isinstance(s, Const) else None for s in sizes)
+        type_ = ArrayType(value.type.dtype, (*known[: len(loops)], *inner))
+        final = Value(type_, _tape(value))
+        self.saves[value] = Save("array", value, home, type_, final, sizes)
+        starts = [a for r in loops for a in (r.owner.args[0], r.owner.args[2])]
+        return [a for a in starts if isinstance(a, Value) and a in self.home]
+
+    def _sizes(self, value: Value, loops: Sequence[Region]) -> list[Atom] | None:
+        """Extents of an array for the value, computed before the outermost loop."""
+        sizes: list[Atom] = []
+        for region in loops:
+            eqn = region.owner
+            if eqn.op.name != "for_" or eqn.params.get("exits"):
+                return None
+            size = self._trips_on_entry(eqn)
+            if size is None:
+                return None
+            sizes.append(size)
+        if isinstance(value.type, ArrayType):
+            for extent in self.b.extents(value):
+                if not self._available(extent, [_FUEL], top=True):
+                    return None
+                sizes.append(self.again(extent, {}))
+        return sizes
+
+    def _trips_on_entry(self, eqn: Eqn) -> Atom | None:
+        """The trip count of a loop, or a bound, known before the outermost loop."""
+        start, stop, step = eqn.args[:3]
+        if all(self._available(a, [_FUEL], top=True) for a in (start, stop, step)):
+            return trip_count(self.b, *(self.again(a, {}) for a in (start, stop, step)))
+        if not isinstance(step, Const) or abs(int(step.value)) != 1:
+            return None
+        facts = self.b.facts
+        form = facts.affine(stop) - facts.affine(start)
+        bound = self._outside(form.scale(int(step.value)), 16)
+        if bound is None:
+            return None
+        return self.b.emit1("maximum", self._emit_affine(bound), index(0))
+
+    def _outside(self, form: Affine, fuel: int) -> Affine | None:
+        """An upper bound of a form in values from before the outermost loop."""
+        for v, c in form.terms.items():
+            if v not in self.home or self._available(v, [_FUEL], top=True):
+                continue
+            facts = self.b.facts
+            bound = facts.upper.get(v) if c > 0 else facts.lower.get(v)
+            if bound is None or fuel == 0:
+                return None
+            rest = Affine(
+                form.constant, {w: k for w, k in form.terms.items() if w is not v}
+            )
+            return self._outside(rest + bound.scale(c), fuel - 1)
+        return form
+
+    def _emit_affine(self, form: Affine) -> Atom:
+        out: Atom = index(form.constant)
+        for v, c in form.terms.items():
+            term = self.b.emit1("mul", self.again(v, {}), index(c))
+            out = self.b.emit1("add", term, out)
+        return out
+
+    def again(self, atom: Atom, env: dict[Value, Atom]) -> Atom:
+        """The atom computed again from what is there."""
+        if isinstance(atom, Const) or atom not in self.home:
+            return atom
+        if atom in env:
+            return env[atom]
+        eqn = self.b.facts.defs[atom]
+        args = [self.again(a, env) for a in eqn.args]
+        with self.b.at(eqn.loc):
+            if eqn.op.name == "dim":
+                env[atom] = self.b.extent(args[0], eqn.params["axis"])
+                return env[atom]
+            params = {**eqn.params}
+            if "checked" in params:
+                params["checked"] = False  # the forward code has checked it
+            out = self.b.emit1(eqn.op, *args, name=atom.name, **params)
+        env[atom] = out
+        return out
+
+    # ----------------------------------------------------------------- forward
+
+    def _forward_top(self, eqn: Eqn) -> list[Eqn]:
+        """A forward equation with what it saves, and the storage before it."""
+        saves = self.saved_inside(eqn)
+        blocks = {r for e in walk(Block((), (eqn,), ())) for r in e.regions}
+        if not saves and not any(c.home.block in blocks for c in self.counts.values()):
+            return [eqn]
+        b = self.b
+        b.open(())
+        states = {s: self._storage(s) for s in saves}
+        Forward(self).equations([eqn], {}, states, top=True)
+        return b.frames.pop().eqns
+
+    def saved_inside(self, eqn: Eqn) -> list[Save]:
+        """What is saved in the regions of a forward equation."""
+        blocks = {r for e in walk(Block((), (eqn,), ())) for r in e.regions}
+        return [s for s in self.saves.values() if s.home.block in blocks]
+
+    def _storage(self, save: Save) -> Atom:
+        b, type_ = self.b, save.type
+        if isinstance(type_, StackType):
+            return b.emit1("stack_new", item=type_.item, name=save.final.name)
+        if save.kind == "array":
+            assert isinstance(type_, ArrayType)
+            return b.emit1("empty", *save.sizes, dtype=type_.dtype, dims=type_.dims)
+        if isinstance(type_, ScalarType):
+            return Const({"f": 0.0, "b": False}.get(type_.dtype.kind, 0), type_)
+        sizes = [index(d or 0) for d in type_.dims]
+        return b.emit1("empty", *sizes, dtype=type_.dtype, dims=type_.dims)
+
+    def place(self, region: Region, env: Callable[[Atom], Atom]) -> list[Atom]:
+        """The index of the current iteration in an array of saved values."""
+        b = self.b
+        out: list[Atom] = []
+        for loop in region.loops():
+            start, _, step = loop.owner.args[:3]
+            i = env(loop.block.params[0])
+            offset = b.emit1("sub", i, env(start))
+            if not (isinstance(step, Const) and step.value == 1):
+                offset = b.emit1("floordiv", offset, env(step))
+            out.append(offset)
+        return out
+
+
+def _tape(value: Value) -> str:
+    return f"{value.name}_tape" if value.name else "tape"
+
+
+def trip_count(b: Builder, start: Atom, stop: Atom, step: Atom) -> Atom:
+    """How often range(start, stop, step) iterates."""
+    span = b.emit1("sub", stop, start)
+    if not (isinstance(step, Const) and step.value == 1):
+        # Ceiling division, right for either sign.
+        down = b.emit1("floordiv", b.emit1("neg", span), step)
+        span = b.emit1("neg", down)
+    return b.emit1("maximum", span, index(0))
+
+
+def topological(eqns: Sequence[Eqn]) -> list[Eqn]:
+    """The same equations, each after what it needs, else in the order given."""
+    makers = {out: eqn for eqn in eqns for out in eqn.outs}
+    placed: set[Eqn] = set()
+    out: list[Eqn] = []
+
+    def place(eqn: Eqn) -> None:
+        if eqn in placed:
+            return
+        placed.add(eqn)
+        inner = [v for r in eqn.regions for v in uses(r)]
+        for value in [a for a in eqn.args if isinstance(a, Value)] + inner:
+            if value in makers:
+                place(makers[value])
+        out.append(eqn)
+
+    for eqn in eqns:
+        place(eqn)
+    return out

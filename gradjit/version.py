@@ -1,0 +1,3 @@
+"""The version, which is also in the header of emitted files."""
+
+VERSION = "0.1.0"

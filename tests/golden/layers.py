@@ -1,0 +1,45 @@
+"""value_and_grad of layers (golden_programs.py:76).
+
+Written by gradjit 0.1.0.
+"""
+
+import numpy as np
+
+
+def value_and_grad_layers(weights_0, weights_1, x):
+    n = weights_0.shape[1]
+    m = weights_1.shape[0]
+    p = weights_1.shape[1]
+    # line 79: h = f(w @ h)
+    if n != x.shape[0]:
+        raise ValueError(
+            "golden_programs.py:79: h = f(w @ h): extents of the operands of @ differ"
+        )
+    product = np.dot(weights_0, x)
+    if p != weights_0.shape[0]:
+        raise ValueError(
+            "golden_programs.py:79: h = f(w @ h): extents of the operands of @ differ"
+        )
+    h = np.empty(p)
+    for i in range(p):
+        h[i] = np.tanh(product[i])
+    product2 = np.dot(weights_1, h)
+    # line 80: return np.sum(h)
+    total = 0.0
+    for i in range(m):
+        # line 79: h = f(w @ h)
+        h2 = np.exp(product2[i])
+        total += h2
+        product2[i] = h2
+    d_h = np.dot(product2, weights_1)
+    d_weights_1 = np.empty((m, p))
+    for i in range(m):
+        for j in range(p):
+            d_weights_1[i, j] = product2[i] * h[j]
+    for i in range(p):
+        h[i] = d_h[i] * (1.0 - h[i] * h[i])
+    d_weights_0 = np.empty((p, n))
+    for i in range(p):
+        for j in range(n):
+            d_weights_0[i, j] = h[i] * x[j]
+    return total, d_weights_0, d_weights_1

@@ -1,0 +1,31 @@
+"""value_and_grad of weighted (golden_programs.py:113).
+
+Written by gradjit 0.1.0.
+"""
+
+import numpy as np
+
+
+def value_and_grad_weighted(x, y, w):
+    n = x.shape[0]
+    # line 114: return np.sum((x - y) ** 2 * w)
+    if n != y.shape[0]:
+        raise ValueError(
+            "golden_programs.py:114: return np.sum((x - y) ** 2 * w): extents of the "
+            "operands of sub differ"
+        )
+    if n != w.shape[0]:
+        raise ValueError(
+            "golden_programs.py:114: return np.sum((x - y) ** 2 * w): extents of the "
+            "operands of mul differ"
+        )
+    total = 0.0
+    d_w = np.empty(n)
+    d_x = np.empty(n)
+    for i in range(n):
+        t = x[i] - y[i]
+        t2 = t**2
+        total += t2 * w[i]
+        d_w[i] = t2
+        d_x[i] = w[i] * (2.0 * t)
+    return total, d_x, d_w
