@@ -61,6 +61,8 @@ class Facts:
     upper: dict[Value, Affine] = field(default_factory=dict[Value, Affine])
     extents: set[Value] = field(default_factory=set[Value])
     equal: dict[Value, Affine] = field(default_factory=dict[Value, Affine])
+    # A sum of sums of sums has a form of two terms and 2**depth ways to it.
+    _forms: dict[Value, Affine] = field(default_factory=dict[Value, Affine])
     _work: int = 0
 
     def equate(self, a: Atom, b: Atom) -> None:
@@ -74,6 +76,7 @@ class Facts:
             if abs(c) == 1:
                 rest = {w: k for w, k in form.terms.items() if w is not v}
                 self.equal[v] = Affine(form.constant, rest).scale(-c)
+                self._forms.clear()
                 return
 
     def _resolved(self, form: Affine) -> Affine:
@@ -87,6 +90,8 @@ class Facts:
         """Take note of an equation."""
         for out in eqn.outs:
             self.defs[out] = eqn
+            if out in self._forms:
+                self._forms.clear()
             if eqn.op.name == "dim":
                 self.extents.add(out)
 
@@ -110,6 +115,12 @@ class Facts:
         """The affine form of an integer atom."""
         if isinstance(atom, Const):
             return Affine(int(atom.value), {})
+        form = self._forms.get(atom)
+        if form is None:
+            form = self._forms[atom] = self._form(atom)
+        return form
+
+    def _form(self, atom: Value) -> Affine:
         if atom in self.equal:
             return self._resolved(self.equal[atom])
         eqn = self.defs.get(atom)
