@@ -79,6 +79,12 @@ class Facts:
                 self._forms.clear()
                 return
 
+    def forget(self, equal: Mapping[Value, Affine]) -> dict[Value, Affine]:
+        """Go back to an earlier state of `equal`; the state until now."""
+        last, self.equal = self.equal, dict(equal)
+        self._forms.clear()
+        return last
+
     def _resolved(self, form: Affine) -> Affine:
         """The form with what its values are known to be equal to."""
         out = Affine(form.constant, {})
