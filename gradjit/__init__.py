@@ -16,6 +16,7 @@ from gradjit.api import (
     value_and_grad,
     vjp,
 )
+from gradjit.checkpoint import checkpoint
 from gradjit.errors import (
     CompileError,
     DtypeError,
@@ -41,6 +42,7 @@ __all__ = [
     "UnsupportedError",
     "__version__",
     "check_grads",
+    "checkpoint",
     "config",
     "export",
     "grad",

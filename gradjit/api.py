@@ -41,6 +41,7 @@ def grad(
     *,
     fastmath: bool = False,
     static: Static = (),
+    memory: int | str | None = None,
 ) -> Any:
     """The gradient of a function with a scalar result.
 
@@ -51,6 +52,8 @@ def grad(
         has_aux: Whether `f` returns a pair, of which the second is only passed on.
         fastmath: Allow reordering of arithmetic, and take NaN and infinity as absent.
         static: Names of parameters that are compiled for their exact extents.
+        memory: What may be saved for the way back, in bytes or as "256MB". Where a
+            loop needs more, it is cut into segments that are run again.
 
     Returns:
         A function with the parameters of `f`. A gradient comes in the container of
@@ -72,7 +75,7 @@ def grad(
         (5.0, 2.0)
     """
     transform = Grad(_argnums(argnums), bool(has_aux), value=False)
-    return _make(f, transform, make_options(fastmath, static))
+    return _make(f, transform, make_options(fastmath, static, memory))
 
 
 def value_and_grad(
@@ -82,6 +85,7 @@ def value_and_grad(
     *,
     fastmath: bool = False,
     static: Static = (),
+    memory: int | str | None = None,
 ) -> Any:
     """The value and the gradient of a function with a scalar result.
 
@@ -91,6 +95,8 @@ def value_and_grad(
         has_aux: Whether `f` returns a pair, of which the second is only passed on.
         fastmath: Allow reordering of arithmetic, and take NaN and infinity as absent.
         static: Names of parameters that are compiled for their exact extents.
+        memory: What may be saved for the way back, in bytes or as "256MB". Where a
+            loop needs more, it is cut into segments that are run again.
 
     Returns:
         A function that gives a pair (value, gradient); with `has_aux`,
@@ -106,7 +112,7 @@ def value_and_grad(
         (9.0, 6.0)
     """
     transform = Grad(_argnums(argnums), bool(has_aux), value=True)
-    return _make(f, transform, make_options(fastmath, static))
+    return _make(f, transform, make_options(fastmath, static, memory))
 
 
 def jit(f: Fn | None = None, *, fastmath: bool = False, static: Static = ()) -> Any:

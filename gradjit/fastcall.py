@@ -374,6 +374,7 @@ _BUILTINS: dict[str, Any] = {
     "__KeyError": KeyError,
     "__AttributeError": AttributeError,
     "__OverflowError": OverflowError,
+    "__MemoryError": MemoryError,
     "__ValueError": ValueError,
     "__ShapeError": ShapeError,
 }
@@ -406,7 +407,7 @@ def fast_call(site: Site, text: Text, kernel: Any, slow: Any) -> Callable[..., A
     if tests:
         lines.append(f"        if {' or '.join(tests)}: return __slow(ARGS)")
     lines.append(f"        {_call_text(site)}")
-    more = "" if site.shape.strict else ", __ValueError"
+    more = ", __MemoryError" + ("" if site.shape.strict else ", __ValueError")
     lines.append(f"    except ({_MISFITS}{more}):")
     lines.append("        return __slow(ARGS)")
     if site.shape.strict:

@@ -63,7 +63,7 @@ def inline(
     paths = [f"leaf {k}" for k in range(len(leaves))]
     name = function.name
     primal = Primal(name, block, tuple(slots), outputs, *inside, paths, types)
-    derived = function.transform.derive(primal)
+    derived = function.transform.derive(primal.within(function.options.memory))
     given = [*atoms, *(lift(leaves[k]) for k in derived.extras)]
     results = current().inline(derived.block, given)
     outs, shape = flatten(derived.outputs, is_out)

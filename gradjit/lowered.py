@@ -226,9 +226,9 @@ def _derive(
     types: dict[int, Type] = {
         k: call.specs[k].type for k in range(len(call.specs)) if k not in slots
     }
-    return function.transform.derive(
-        Primal(function.name, block, slots, outputs, args, kwargs, extras, paths, types)
-    )
+    name = function.name
+    primal = Primal(name, block, slots, outputs, args, kwargs, extras, paths, types)
+    return function.transform.derive(primal.within(function.options.memory))
 
 
 def _check_extras(call: Call, derived: Derived, paths: Sequence[str]) -> None:

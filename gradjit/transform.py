@@ -8,7 +8,7 @@ and gives a `Derived`: the block to compile, and trees that say what to return.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, cast
 
 from gradjit.errors import DtypeError, GradjitError, ShapeError
@@ -19,6 +19,7 @@ from gradjit.ir.types import ArrayType, ScalarType, Type, dims, is_float
 from gradjit.ops.sym import require_equal
 from gradjit.passes.ad import value_and_grad, vjp
 from gradjit.passes.jvp import jvp
+from gradjit.passes.segment import Memory, segment
 
 Layout = Literal["own", "trailing", "packed", "pullback"]
 Split = tuple[tuple[Any, ...], dict[str, Any], tuple[Any, ...]]
@@ -61,6 +62,7 @@ class Primal:
         extras: Further arguments of the transform, as trees of slots.
         paths: How each slot is written in Python, for messages.
         types: The types of leaves that are not parameters (pinned integers).
+        budget: What values saved at one level of loops may take, in bytes.
     """
 
     name: str
@@ -72,10 +74,17 @@ class Primal:
     extras: tuple[Any, ...]
     paths: Sequence[str]
     types: dict[int, Type]
+    budget: int | None = None
 
     def position(self, slot: int) -> int:
         """The parameter that holds a leaf."""
         return self.slots.index(slot)
+
+    def within(self, memory: Memory | None) -> Primal:
+        """The same function with its loops cut so that a derivative needs less."""
+        if memory is None:
+            return self
+        return replace(self, block=segment(self.block, memory), budget=memory.share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +179,8 @@ class Grad:
         others = [r for i, r in enumerate(primal.block.results) if i != k]
         block = primal.block
         first = Block(block.params, block.eqns, (block.results[k], *others))
-        joint = value_and_grad(first, [primal.position(s) for s in wrt.slots])
+        positions = [primal.position(s) for s in wrt.slots]
+        joint = value_and_grad(first, positions, primal.budget)
         count = len(first.results)
         grads = wrt.fill([Out(count + j, s) for j, s in enumerate(wrt.slots)])
         value = Out(0)
@@ -206,7 +216,8 @@ class Pullback:
         block = primal.block
         picked = tuple(block.results[o.index] for o in outs)
         block = Block(block.params, block.eqns, picked)
-        joint = vjp(block, [primal.position(s) for s in wrt.slots])
+        positions = [primal.position(s) for s in wrt.slots]
+        joint = vjp(block, positions, primal.budget)
         added = joint.params[len(block.params) :]
         floats = [i for i, r in enumerate(picked) if is_float(r.type)]
         slots = tuple(given[i] for i in floats)

@@ -16,6 +16,7 @@ import threading
 import time
 import types
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from gradjit.codegen.module import load
@@ -32,6 +33,8 @@ from gradjit.ops.surface import lookup_function
 from gradjit.options import Options
 from gradjit.transform import Transform
 
+_OVER = object()  # in place of a result: more is saved than there is memory for
+_LEVELS = 6  # five more forward passes, at most
 _LOCK = threading.RLock()
 Key = tuple[Tree, tuple[Spec, ...]]
 
@@ -234,14 +237,35 @@ class Transformed:
             out = compiled(call)
         except ShapeError:
             raise
+        except MemoryError:
+            if not self._can_save_less(compiled):
+                raise
+            out = _OVER
         except ValueError as error:
             if compiled.lowered.call.specs == call.specs:
                 raise ShapeError(str(error)) from None
             # An extent of 1 that the code was not told of may be one that broadcasts.
             return self._run(self._compile(call), call)
+        if out is _OVER:
+            return self._run(self._smaller(compiled, call), call)
         if fit and call.canonical and compiled.fast is not None:
             self.__call__ = compiled.fast
         return out
+
+    def _can_save_less(self, compiled: Compiled) -> bool:
+        memory = compiled.lowered.function.options.memory
+        return memory is not None and memory.levels < _LEVELS
+
+    def _smaller(self, compiled: Compiled, call: Call) -> Compiled:
+        """Code that saves less: loops are cut into one more level from now on."""
+        options = compiled.lowered.function.options
+        with _LOCK:
+            if self._function.options == options:
+                smaller = options.more_levels()
+                self._function = replace(self._function, options=smaller)
+                self._compiled.clear()
+                self.__call__ = self._general
+        return self._compile(call)
 
     def _report(self, compiled: Compiled, seconds: float) -> None:
         """What GRADJIT_DEBUG asks for."""

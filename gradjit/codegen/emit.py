@@ -29,6 +29,7 @@ _RAISES = {
     "index": "IndexError",
     "assert": "AssertionError",
     "unbound": "UnboundLocalError",
+    "memory": "MemoryError",
 }
 
 

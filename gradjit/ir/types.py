@@ -81,6 +81,7 @@ Type = ScalarType | ArrayType | StackType
 FLOAT = ScalarType(FLOAT64, weak=True)
 INT = ScalarType(INT64, weak=True)
 INDEX = ScalarType(INT64, weak=True)
+REAL = ScalarType(FLOAT64)
 TRUTH = ScalarType(BOOL, weak=True)
 
 

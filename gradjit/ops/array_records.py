@@ -152,6 +152,7 @@ def _check(cond: Any, kind: str, message: str) -> None:
             "index": IndexError,
             "assert": AssertionError,
             "unbound": UnboundLocalError,
+            "memory": MemoryError,
         }.get(kind, ValueError)(message)
 
 

@@ -16,22 +16,26 @@ from typing import Any
 
 from gradjit.errors import NotDifferentiableError
 from gradjit.ir.build import Builder
-from gradjit.ir.graph import Atom, Block, Const, Eqn, Value, free, substitute
+from gradjit.ir.graph import Atom, Block, Const, Eqn, Value, free, substitute, values
 from gradjit.ir.op import Update
 from gradjit.ir.types import INDEX, ArrayType, ScalarType, StackType, is_float
 from gradjit.ops import array
 from gradjit.ops.sym import Sym, elementwise, lift
 from gradjit.passes.activity import useful, varied
 from gradjit.passes.cotangent import stretch, times, unbroadcast
+from gradjit.passes.remat import another, repeated
 from gradjit.passes.residual import Residuals, topological
 
 
-def value_and_grad(block: Block, wrt: Sequence[int]) -> Block:
+def value_and_grad(
+    block: Block, wrt: Sequence[int], budget: int | None = None
+) -> Block:
     """The block with cotangents of some parameters as further results.
 
     Args:
         block: Its first result is the float scalar to differentiate.
         wrt: Positions of float parameters.
+        budget: What saved values may take, in bytes; checked at run time.
 
     Returns:
         A block with the same parameters, and results: those of `block`, then one
@@ -41,15 +45,16 @@ def value_and_grad(block: Block, wrt: Sequence[int]) -> Block:
     assert isinstance(out, ScalarType)
     seeds: list[Atom | None] = [None] * len(block.results)
     seeds[0] = Const(1.0, out)
-    return _Reverse(block, wrt).run(seeds, ())
+    return _Reverse(block, wrt, budget).run(seeds, ())
 
 
-def vjp(block: Block, wrt: Sequence[int]) -> Block:
+def vjp(block: Block, wrt: Sequence[int], budget: int | None = None) -> Block:
     """The block with cotangents of its float results as further parameters.
 
     Args:
         block: Any block.
         wrt: Positions of float parameters.
+        budget: What saved values may take, in bytes; checked at run time.
 
     Returns:
         A block with parameters: those of `block`, then a cotangent for each float
@@ -64,7 +69,7 @@ def vjp(block: Block, wrt: Sequence[int]) -> Block:
         hint = result.name if isinstance(result, Value) else ""
         extra.append(Value(result.type, f"d_{hint}" if hint else "d_out"))
         seeds.append(extra[-1])
-    return _Reverse(block, wrt).run(seeds, extra)
+    return _Reverse(block, wrt, budget).run(seeds, extra)
 
 
 class _Extents(Builder):
@@ -98,16 +103,25 @@ def note_regions(b: Builder, eqn: Eqn) -> None:
 class _Reverse:
     """One backward walk."""
 
-    def __init__(self, block: Block, wrt: Sequence[int]) -> None:
+    def __init__(
+        self, block: Block, wrt: Sequence[int], budget: int | None = None
+    ) -> None:
         self.block = block
+        self.budget = budget
         self.wrt = [block.params[k] for k in wrt]
         self.active = varied(block, self.wrt)
         self.ct: dict[Value, Atom] = {}
         self.owned: set[Atom] = set()  # accumulators that are updated in place
         self.b = _Extents(checks=False)
-        self.residuals = self.b.residuals = Residuals(self.b, block)
+        self.residuals = self.b.residuals = Residuals(self.b, block, budget)
 
-    def run(self, seeds: Sequence[Atom | None], extra: Sequence[Value]) -> Block:
+    def run(
+        self,
+        seeds: Sequence[Atom | None],
+        extra: Sequence[Value],
+        sparse: bool = False,
+    ) -> Block:
+        """The whole block; `sparse` leaves out cotangents that are zero."""
         b, block = self.b, self.block
         seeded = [r for r, s in zip(block.results, seeds, strict=True) if s is not None]
         self.live = useful(
@@ -123,6 +137,8 @@ class _Reverse:
                 if seed is not None:
                     self.accumulate(result, Sym(seed))
             self.walk(block.eqns)
+            if sparse:
+                self.wrt = [p for p in self.wrt if p in self.ct]
             grads = [self.ct.get(p) or lift(array.zeros_like(p)) for p in self.wrt]
             frame = b.frames[0]
             eqns = self.residuals.resolve(mark)
@@ -289,7 +305,7 @@ class _Reverse:
         shapes = [*(eqn.outs[k] for k in carried), *outside]
         starts = [g or self.zeros(v) for g, v in zip(given, shapes, strict=True)]
         at = Value(INDEX, body.params[0].name if eqn.op.name == "for_" else "")
-        block = self.reversed_body(body, params, carried, outside, at, span)
+        block = self.reversed_body(eqn, params, carried, outside, at, span)
         outs = self.emit_loop(block, span, starts, given)
         for v, out in zip(outside, outs[len(carried) :], strict=True):
             if out is not None:
@@ -317,13 +333,14 @@ class _Reverse:
 
     def reversed_body(
         self,
-        body: Block,
+        eqn: Eqn,
         params: Sequence[Value],
         carried: Sequence[int],
         outside: Sequence[Value],
         at: Value,
         span: tuple[Atom, Atom, Atom],
     ) -> Block:
+        body = eqn.regions[-1]
         gs = [_cotangent(params[k]) for k in carried]
         sums = [_cotangent(v) for v in outside]
         outer = self.ct
@@ -341,7 +358,10 @@ class _Reverse:
                     self.accumulate(result, Sym(g))
                 else:
                     self.ct[result] = g
-        self.walk(body.eqns)
+        if eqn.params.get("checkpoint"):
+            self.again(body, {body.params[0]: at} if eqn.op.name == "for_" else {})
+        else:
+            self.walk(body.eqns)
         results = [self.ct.get(params[k]) or self.zeros(params[k]) for k in carried]
         results += [self.ct[v] for v in outside]
         self.ct = outer
@@ -385,8 +405,39 @@ class _Reverse:
             full[k] = out
         return full
 
+    def again(self, region: Block, known: dict[Value, Atom]) -> None:
+        """The backward code of a region that is run once more instead of saved.
+
+        It starts from what the region reads, with residuals of its own: a pullback.
+        """
+        made = {o for e in region.eqns for o in e.outs}
+        seeds = [
+            r for r in dict.fromkeys(values(region.results)) if r in made & {*self.ct}
+        ]
+        inputs = (*region.params, *free(region))
+        wrt = [k for k, v in enumerate(inputs) if v in self.live]
+        extra = tuple(_cotangent(r) for r in seeds)
+        reverse = _Reverse(Block(inputs, region.eqns, tuple(seeds)), wrt, self.budget)
+        back = reverse.run(extra, extra, sparse=True)
+        given = [*(known.get(v, v) for v in inputs), *(self.ct.pop(r) for r in seeds)]
+        outs = self.b.inline(repeated(back, len(seeds)), given)
+        for v, g in zip(reverse.wrt, outs, strict=True):
+            self.accumulate(v, Sym(g))
+
+    def once(self, eqn: Eqn) -> None:
+        """if_ on True, with `checkpoint`: a region that is run again."""
+        region = eqn.regions[0]
+        for out, result in zip(eqn.outs, region.results, strict=True):
+            g = self.ct.pop(out, None)
+            if g is not None:
+                self.accumulate(result, Sym(g))
+        self.again(region, {v: another(self.b, v) for v in free(region)})
+
     def branch(self, eqn: Eqn) -> None:
         """if_: the mirrored branch; it returns the cotangents that it changed."""
+        if eqn.params.get("checkpoint"):
+            self.once(eqn)
+            return
         if not any(o in self.ct for o in eqn.outs) and not any(
             isinstance(o.type, StackType) and o in self.live for o in eqn.outs
         ):

@@ -124,7 +124,7 @@ class _Rewriter:
         if name == "dim":
             return b.extent(args[0], eqn.params["axis"])
         spec = set(eqn.params.get("spec", "i"))
-        if spec == {":"} and name == "index":
+        if spec == {":"} and name == "index" and "again" not in eqn.params:
             return args[0]
         if spec <= {":", "n"} and name in ("store", "add_at"):
             return self.overwritten(eqn, args)

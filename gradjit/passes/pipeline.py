@@ -28,6 +28,7 @@ from gradjit.passes.fuse import fuse
 from gradjit.passes.hoist import hoist
 from gradjit.passes.name import name
 from gradjit.passes.place import place
+from gradjit.passes.remat import itself
 from gradjit.passes.rotate import rotate
 from gradjit.passes.settle import settle
 from gradjit.passes.simplify import simplify
@@ -79,5 +80,5 @@ def lower(graph: Graph, stages: Stages, vector_math: bool = True) -> Named:
     graph = stages.keep("rotate", rotate(graph), "program")
     if vector_math:
         graph = stages.keep("vectorise", vectorise(graph), "program")
-    graph = stages.keep("place", place(graph), "program")
+    graph = stages.keep("place", itself(place(graph)), "program")
     return name(graph)

@@ -16,18 +16,20 @@ from gradjit.ir.bounds import Affine
 from gradjit.ir.build import Builder, index
 from gradjit.ir.graph import Atom, Block, Const, Eqn, Value, free, uses, walk
 from gradjit.ir.op import lookup
-from gradjit.ir.types import INDEX, ArrayType, ScalarType, StackType
+from gradjit.ir.types import INDEX, REAL, ArrayType, ScalarType, StackType
 from gradjit.passes.saved import Region, Save
 from gradjit.passes.thread import Backward, Forward
 
+OVER_BUDGET = "what is saved for the way back takes more than the memory given"
 _FUEL = 12  # equations that are recomputed for one value, at most
 
 
 class Residuals:
     """The residuals of one backward walk."""
 
-    def __init__(self, b: Builder, block: Block) -> None:
+    def __init__(self, b: Builder, block: Block, budget: int | None = None) -> None:
         self.b = b
+        self.budget = budget
         self.home: dict[Value, Region] = {}
         self.order: dict[Value, float] = {}
         self.mirror: dict[Block, Block] = {}  # reversed block -> forward block
@@ -128,6 +130,7 @@ class Residuals:
         used = free(Block((), tuple(backward), ()))
         needed = {v for v in used if v in self.home}
         self._decide(needed)
+        self._check_budget()
         out: list[Eqn] = []
         for eqn in forward:
             out.extend(self._forward_top(eqn))
@@ -139,6 +142,22 @@ class Residuals:
         out.extend(self.b.frames.pop().eqns)
         # Sizes were computed at the end of the frame; `topological` moves them.
         return [*frame.eqns[end:], *out]
+
+    def _check_budget(self) -> None:
+        """A check, at run time, of the bytes that the arrays take."""
+        arrays = [s for s in self.saves.values() if s.kind == "array"]
+        if self.budget is None or not arrays:
+            return
+        b = self.b
+        total: Atom = Const(0.0, REAL)
+        for save in arrays:
+            size: Atom = Const(float(save.type.dtype.itemsize), REAL)
+            for extent in save.sizes:
+                factor = b.emit1("cast", extent, dtype=REAL.dtype, weak=False)
+                size = b.emit1("mul", size, factor)
+            total = b.emit1("add", total, size)
+        fits = b.emit1("le", total, Const(float(self.budget), REAL))
+        b.emit("check", fits, kind="memory", message=OVER_BUDGET)
 
     def _decide(self, needed: set[Value]) -> None:
         """Save or recompute each needed value, in the order of definition."""

@@ -68,17 +68,18 @@ class Rebuild:
         for k, region in enumerate(eqn.regions):
             is_cond = eqn.op.name == "while_" and k == 0
             regions.append(self.region(region, env, inner, carried, loop, is_cond))
-        outs = tuple(
+        finals = tuple(
             s.final if top or s is count else Value(s.type, s.final.name)
             for s in carried
         )
         args = [look(a, env) for a in eqn.args]
         if loop:
             args += [inner[s] for s in carried]
-        self.b.append(
-            eqn.with_(args=tuple(args), outs=(*eqn.outs, *outs), regions=tuple(regions))
-        )
-        for s, out in zip(carried, outs, strict=True):
+        # What saves values is not run again by a derivative of the derivative.
+        params = {k: v for k, v in eqn.params.items() if k != "checkpoint"}
+        outs = (*eqn.outs, *finals)
+        self.b.append(Eqn(eqn.op, tuple(args), outs, params, tuple(regions), eqn.loc))
+        for s, out in zip(carried, finals, strict=True):
             if s is not count:
                 states[s] = out
 

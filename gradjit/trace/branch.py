@@ -7,7 +7,7 @@ side only is noted: a write into one array refuses later uses of the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,16 +78,16 @@ def branch(
         return
     loc = builder.loc
     start = get()
-    first = _trace_side(builder, test.atom, then, get, put, start)
+    first = trace_side(builder, test.atom, then, get, put, start)
     builder.loc = loc
-    second = _trace_side(builder, test.atom, orelse, get, put, start)
+    second = trace_side(builder, test.atom, orelse, get, put, start)
     builder.loc = loc
-    _Join(builder, test.atom, first, second, loc).finish(put, names)
+    Join(builder, test.atom, first, second, loc).finish(put, names)
     for buffer, reason in (*first.spoiled, *second.spoiled):
         builder.spoil(buffer, reason)
 
 
-def _trace_side(
+def trace_side(
     builder: TraceBuilder,
     pred: Atom,
     run: Callable[[], Any],
@@ -95,6 +95,8 @@ def _trace_side(
     put: Put,
     start: tuple[Any, ...],
 ) -> _Side:
+    """One branch, traced in a frame of its own."""
+
     def trace() -> _Side:
         frame = builder.open(())
         scope = builder.enter("branch", frame)
@@ -134,7 +136,7 @@ def unchanged(value: Any, start: Any) -> bool:
     return value is start or same_view(value, start)
 
 
-class _Join:
+class Join:
     """Puts two sides together into one `if_`."""
 
     def __init__(
@@ -144,9 +146,11 @@ class _Join:
         first: _Side,
         second: _Side,
         loc: Loc | None,
+        params: Mapping[str, Any] | None = None,
     ) -> None:
         self.builder = builder
         self.pred = pred
+        self.params = params or {}
         self.sides = (first, second)
         self.outs: list[Value] = []
         self.family = Family()
@@ -310,7 +314,14 @@ class _Join:
         if not self.outs and not any(effects(b) for b in blocks):
             return
         builder.append(
-            Eqn(lookup("if_"), (self.pred,), tuple(self.outs), {}, blocks, self.loc)
+            Eqn(
+                lookup("if_"),
+                (self.pred,),
+                tuple(self.outs),
+                self.params,
+                blocks,
+                self.loc,
+            )
         )
 
 
