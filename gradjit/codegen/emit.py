@@ -107,6 +107,7 @@ class Printer:
             "check": self._check,
             "stack_new": self._stack_new,
             "nonzero": self._nonzero,
+            "limit": self._limit,
             "push": self._push,
             "pop": self._pop,
             "for_": lambda e: flow.print_for(self, e),
@@ -270,6 +271,12 @@ class Printer:
             return self.assign(eqn, f"{call}[0]")
         names = [self.name(o) if o in self.read else "_" for o in eqn.outs]
         return self.out.add(f"{', '.join(names)} = {call}")
+
+    def _limit(self, eqn: Eqn) -> None:
+        stack, limit = map(self.expr.atom, eqn.args)
+        message = located(eqn.params["message"], eqn.loc)
+        with self.out.block(f"if len({stack}) >= {limit}:"):
+            self.out.add_text("raise MemoryError(", message, ")")
 
     def _push(self, eqn: Eqn) -> None:
         stack, value = eqn.args

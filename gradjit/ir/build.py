@@ -245,13 +245,18 @@ class Builder:
         `params` are those of `body`, of a copy of it, or of its condition.
         """
         count = len(body.results)
-        kept = kept_extents(body, body.params[len(body.params) - count :])
-        pairs = zip(
-            params[len(params) - count :], inits[len(inits) - count :], strict=True
-        )
-        for keeps, (param, init) in zip(kept, pairs, strict=True):
+        inits = inits[len(inits) - count :]
+        kept = self._kept(body, inits)
+        rows = zip(kept, params[len(params) - count :], inits, strict=True)
+        for keeps, param, init in rows:
             if keeps:
                 self.set_extents(param, self.extents(init))
+
+    def _kept(self, body: Block, inits: Sequence[Atom]) -> list[bool]:
+        """Which carries keep the extents of their initial values."""
+        params = body.params[len(body.params) - len(inits) :]
+        keys = [tuple(map(_key, self.extents(a))) for a in inits]
+        return kept_extents(body, params, keys)
 
     def _known(self, value: Value) -> tuple[Atom | None, ...]:
         found = self._extents.get(value)
@@ -272,9 +277,9 @@ class Builder:
 
     def _loop_extents(self, eqn: Eqn, value: Value) -> tuple[Atom | None, ...]:
         k, count = eqn.outs.index(value), len(eqn.outs)
-        body = eqn.regions[-1]
-        if kept_extents(body, body.params[len(body.params) - count :])[k]:
-            return self.extents(eqn.args[len(eqn.args) - count + k])
+        inits = eqn.args[len(eqn.args) - count :]
+        if self._kept(eqn.regions[-1], inits)[k]:
+            return self.extents(inits[k])
         return (None,) * len(dims(value.type))
 
     def _elementwise_extents(self, eqn: Eqn) -> tuple[Atom | None, ...]:

@@ -2,61 +2,113 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
+
 from gradjit.ir.graph import Atom, Block, Eqn, Value
 from gradjit.ir.types import ArrayType, dims
 
 _UPDATES = frozenset({"store", "add_at", "scatter", "scatter_add", "copy"})
 
 
-def makers(block: Block) -> dict[Value, Eqn]:
-    """The equations of a block (not of its regions) by their results."""
-    return {out: eqn for eqn in block.eqns for out in eqn.outs}
+def kept_extents(
+    body: Block, params: Sequence[Value], keys: Sequence[Hashable] = ()
+) -> list[bool]:
+    """For each carry whether its extents are the same in every iteration.
 
-
-def kept_extents(body: Block, params: tuple[Value, ...]) -> list[bool]:
-    """For each carry whether its result has the extents of its parameter.
-
-    Carries that exchange places (`a, b = b, a`) are not among them.
+    Args:
+        body: Of the loop; its first results are those of `params`.
+        params: The carries in the body.
+        keys: What the extents of the initial values are; carries with equal keys may
+            exchange places (`a, b = b, a`). By default no two are equal.
     """
-    made = makers(body)
-    results = body.results[: len(params)]
-    return [
-        isinstance(p.type, ArrayType) and _origin(r, made) is p
-        for p, r in zip(params, results, strict=True)
-    ]
+    keys = keys or range(len(params))
+    kept = [isinstance(p.type, ArrayType) for p in params]
+    while True:
+        # If all that is in question keeps its extents, then what does not follow?
+        first: dict[Hashable, Value] = {}
+        alike = {
+            p: first.setdefault(key, p)
+            for p, key, k in zip(params, keys, kept, strict=True)
+            if k
+        }
+        origins = _Origins(body, alike)
+        now = [
+            p in alike and origins.of(r) is alike[p]
+            for p, r in zip(params, body.results, strict=False)
+        ]
+        if now == kept:
+            return kept
+        kept = now
 
 
-def _origin(atom: Atom, made: dict[Value, Eqn]) -> Atom:
-    """The value that an array is an updated version of, as far as can be seen."""
-    while isinstance(atom, Value):
-        eqn = made.get(atom)
-        if eqn is None:
+class _Origins:
+    """The values that arrays are updated versions of, as far as can be seen.
+
+    Args:
+        block: Where the arrays are.
+        alike: Values with equal extents, by one of them.
+        around: The same for the blocks around.
+    """
+
+    def __init__(
+        self, block: Block, alike: dict[Value, Value], around: _Origins | None = None
+    ) -> None:
+        self.made = {out: e for e in block.eqns for out in e.outs}
+        self.alike = alike
+        self.around = around
+        self.memo: dict[Atom, Atom] = {}
+
+    def of(self, atom: Atom) -> Atom:
+        """A value with the extents of this one."""
+        seen: list[Atom] = []
+        last = atom
+        while last not in self.memo:
+            seen.append(last)
+            before = self.step(last)
+            if before is None:
+                self.memo[last] = self.end(last)
+            else:
+                last = before
+        found = self.memo[last]
+        self.memo.update((a, found) for a in seen)
+        return found
+
+    def end(self, atom: Atom) -> Atom:
+        if not isinstance(atom, Value):
             return atom
+        if self.around is not None and atom not in self.made:
+            return self.around.of(atom)
+        return self.alike.get(atom, atom)
+
+    def step(self, atom: Atom) -> Atom | None:
+        """What the equation that makes an array takes its extents from."""
+        eqn = self.made.get(atom) if isinstance(atom, Value) else None
+        if eqn is None:
+            return None
         name = eqn.op.name
         if name in _UPDATES:
-            atom = eqn.args[0]
-        elif name in ("for_", "while_"):
-            k = eqn.outs.index(atom)
-            body = eqn.regions[-1]
-            params = body.params[len(body.params) - len(eqn.outs) :]
-            if not kept_extents(body, params)[k]:
-                return atom
-            atom = eqn.args[len(eqn.args) - len(eqn.outs) + k]
-        elif name == "if_":
-            k = eqn.outs.index(atom)
-            ends = [_origin(r.results[k], {**made, **makers(r)}) for r in eqn.regions]
-            if ends[0] is not ends[1]:
-                return atom
-            atom = ends[0]
-        elif eqn.op.kind == "elementwise":
-            wide = [
-                a
-                for a in eqn.args
-                if len(dims(a.type)) == len(dims(atom.type)) and 1 not in dims(a.type)
-            ]
-            if not wide:
-                return atom
-            atom = wide[0]
-        else:
-            return atom
-    return atom
+            return eqn.args[0]
+        if name in ("for_", "while_"):
+            return self.loop(eqn, eqn.outs.index(atom))  # type: ignore[arg-type]
+        if name == "if_":
+            return self.branch(eqn, eqn.outs.index(atom))  # type: ignore[arg-type]
+        if eqn.op.kind == "elementwise":
+            rank = len(dims(atom.type))
+            full = (len(dims(a.type)) == rank for a in eqn.args)
+            wide = [a for a, f in zip(eqn.args, full, strict=True) if f]
+            return next((a for a in wide if 1 not in dims(a.type)), None)
+        return None
+
+    def loop(self, eqn: Eqn, k: int) -> Atom | None:
+        body, count = eqn.regions[-1], len(eqn.outs)
+        inits = eqn.args[len(eqn.args) - count :]
+        params = body.params[len(body.params) - count :]
+        keys = [
+            self.of(a) if isinstance(a.type, ArrayType) else j
+            for j, a in enumerate(inits)
+        ]
+        return inits[k] if kept_extents(body, params, keys)[k] else None
+
+    def branch(self, eqn: Eqn, k: int) -> Atom | None:
+        ends = [_Origins(r, {}, self).of(r.results[k]) for r in eqn.regions]
+        return ends[0] if ends[0] is ends[1] else None

@@ -136,3 +136,25 @@ POP = register(
         evaluate=_without_top,
     )
 )
+
+
+def _no_result(types: Sequence[Type], params: Params) -> tuple[Type, ...]:
+    return ()
+
+
+def _below(stack: tuple[Any, ...], limit: int, message: str) -> None:
+    if len(stack) >= limit:
+        raise MemoryError(message)
+
+
+LIMIT = register(
+    Op(
+        name="limit",
+        kind="effect",
+        doc="Raise unless a stack is shorter than a limit.",
+        infer=_no_result,
+        evaluate=_below,
+        why_not="it has no result",
+        flat=True,
+    )
+)

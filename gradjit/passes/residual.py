@@ -143,21 +143,54 @@ class Residuals:
         # Sizes were computed at the end of the frame; `topological` moves them.
         return [*frame.eqns[end:], *out]
 
+    # ------------------------------------------------------------------ memory
+
     def _check_budget(self) -> None:
         """A check, at run time, of the bytes that the arrays take."""
         arrays = [s for s in self.saves.values() if s.kind == "array"]
         if self.budget is None or not arrays:
             return
-        b = self.b
         total: Atom = Const(0.0, REAL)
         for save in arrays:
-            size: Atom = Const(float(save.type.dtype.itemsize), REAL)
-            for extent in save.sizes:
-                factor = b.emit1("cast", extent, dtype=REAL.dtype, weak=False)
-                size = b.emit1("mul", size, factor)
-            total = b.emit1("add", total, size)
-        fits = b.emit1("le", total, Const(float(self.budget), REAL))
-        b.emit("check", fits, kind="memory", message=OVER_BUDGET)
+            size = self._bytes(save.type.dtype.itemsize, save.sizes)
+            total = self.b.emit1("add", total, size)
+        mine = self.budget * len(arrays) / len(self.saves)
+        fits = self.b.emit1("le", total, Const(mine, REAL))
+        self.b.emit("check", fits, kind="memory", message=OVER_BUDGET)
+
+    def limit_stack(self, save: Save, stack: Atom) -> None:
+        """A check, at run time, that a stack may take one more value.
+
+        Stacks are taken to be as long as one another, those of arrays to be as wide.
+        """
+        if self.budget is None:
+            return
+        b, value = self.b, save.value
+        kinds = [s.value.type for s in self.saves.values() if s.kind == "stack"]
+        numbers = sum(t.dtype.itemsize for t in kinds if isinstance(t, ScalarType))
+        wide = sum(isinstance(t, ArrayType) for t in kinds)
+        size: Atom = Const(float(numbers), REAL)
+        if isinstance(value.type, ArrayType):
+            here = [self._dim_of(value, k) for k in range(value.type.rank)]
+            rows = self._bytes(value.type.dtype.itemsize * wide, here)
+            size = b.emit1("add", rows, Const(numbers + 1.0, REAL))
+        mine = Const(self.budget * len(kinds) / len(self.saves), REAL)
+        most = b.emit1("floor", b.emit1("div", mine, size))
+        limit = b.emit1("cast", most, dtype=INDEX.dtype, weak=False)
+        b.emit("limit", stack, limit, message=OVER_BUDGET)
+
+    def _dim_of(self, value: Value, axis: int) -> Value:
+        """An extent of a forward value, where the forward code is."""
+        out = Value(INDEX)
+        self.b.append(Eqn(lookup("dim"), (value,), (out,), {"axis": axis}))
+        return out
+
+    def _bytes(self, itemsize: int, extents: Sequence[Atom]) -> Atom:
+        size: Atom = Const(float(itemsize), REAL)
+        for extent in extents:
+            factor = self.b.emit1("cast", extent, dtype=REAL.dtype, weak=False)
+            size = self.b.emit1("mul", size, factor)
+        return size
 
     def _decide(self, needed: set[Value]) -> None:
         """Save or recompute each needed value, in the order of definition."""

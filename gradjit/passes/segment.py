@@ -2,7 +2,7 @@
 
 A loop of T iterations becomes a loop over segments around a loop over iterations, with
 `levels` loops in all. A segment is marked `checkpoint`: on the way back the state at
-its start is there, and it is run again. With L levels of about T**(1/L) iterations each,
+its start is there, and it is run again. With L levels of about T**(1/L) iterations,
 L - 1 more forward passes save L * T**(1/L) states instead of T.
 
 After Griewank and Walther, "Evaluating Derivatives", 2nd ed. (2008), section 12.2,
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from gradjit.ir.build import Builder, index, look
 from gradjit.ir.graph import Atom, Block, Const, Eqn, Value
 from gradjit.ir.types import INDEX, REAL, ArrayType, ScalarType, Type
-from gradjit.passes.residual import OVER_BUDGET, trip_count
+from gradjit.passes.residual import trip_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,8 @@ class Memory:
 
 def segment(block: Block, memory: Memory) -> Block:
     """The block with its outermost loops cut into `memory.levels` levels."""
+    if memory.levels < 2:
+        return block
     b = Builder(checks=False)
     with b.active():
         b.open(block.params)
@@ -149,38 +151,30 @@ def _no_further(b: Builder, end: Atom, stop: Atom, step: Atom) -> Atom:
 def _unknown(
     b: Builder, eqn: Eqn, env: dict[Value, Atom], memory: Memory
 ) -> tuple[Value, ...]:
-    """while_: segments of as many iterations as there is memory for states.
-
-    So many segments fit as well; where there are more, one more level is needed.
-    """
+    """while_: segments of as many iterations as there is memory for states."""
     limit = _affordable(b, eqn, memory)
     for _ in range(memory.levels - 1):
         eqn = _limited(b, eqn, env, limit)
         env = {}
     outs = tuple(Value(o.type, o.name) for o in eqn.outs)
-    cond, body = (b.copy_block(r, env, eqn) for r in eqn.regions)
-    count, after = Value(INDEX, "step"), Value(INDEX, "steps")
-    b.open((count, *body.params))
-    fits = b.emit1("lt", count, limit)
-    b.emit("check", fits, kind="memory", message=OVER_BUDGET)
-    b.frames[-1].eqns.extend(body.eqns)
-    region = b.close((b.emit1("add", count, index(1)), *body.results))
-    test = Block((Value(INDEX, "step"), *cond.params), cond.eqns, cond.results)
-    args = (index(0), *eqn.args)
-    b.append(eqn.with_(args=args, outs=(after, *outs), regions=(test, region)))
+    regions = tuple(b.copy_block(r, env, eqn) for r in eqn.regions)
+    b.append(eqn.with_(outs=outs, regions=regions))
     return outs
 
 
 def _affordable(b: Builder, eqn: Eqn, memory: Memory) -> Atom:
-    """How many states fit into the share of a level."""
-    total: Atom = Const(1.0, REAL)
+    """How many states fit into the share of a level.
+
+    An iteration may save more than its state: four times that is allowed for.
+    """
+    total: Atom = Const(16.0, REAL)
     for arg in eqn.args:
         size: Atom = Const(float(_itemsize(arg.type)), REAL)
         for extent in b.extents(arg):
             real = b.emit1("cast", extent, dtype=REAL.dtype, weak=False)
             size = b.emit1("mul", size, real)
         total = b.emit1("add", total, size)
-    count = b.emit1("floor", b.emit1("div", Const(float(memory.share), REAL), total))
+    count = b.emit1("floor", b.emit1("div", Const(memory.share / 4.0, REAL), total))
     count = b.emit1("minimum", count, Const(1e15, REAL))
     whole = b.emit1("cast", count, dtype=INDEX.dtype, weak=False)
     return b.emit1("maximum", whole, index(1))

@@ -149,6 +149,7 @@ class Forward(Rebuild):
         if save.kind == "slot":
             states[save] = value
         elif save.kind == "stack":
+            self.r.limit_stack(save, state)
             states[save] = b.emit1("push", state, value, name=save.final.name)
         else:
             at = self.r.place(save.home, lambda a: a)
