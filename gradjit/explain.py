@@ -15,12 +15,13 @@ Row = tuple[str, ...]
 
 
 def explain(lowered: Lowered) -> str:
-    """Tables of buffers, saved values, loops, arguments and pins."""
+    """Tables of arguments, of what is kept for the way back, of buffers and loops."""
     block = lowered.program.graph.block
     parts = [
         _table(
             "arguments", ("name", "type", "part of the program"), _arguments(lowered)
         ),
+        _saved(lowered),
         _table(
             "buffers", ("name", "shape", "bytes", "made by"), _buffers(lowered, block)
         ),
@@ -57,6 +58,28 @@ def _arguments(lowered: Lowered) -> list[Row]:
             note = f"{value}, needed by {reason}"
         rows.append((lowered.paths[k], known, note))
     return rows
+
+
+def _saved(lowered: Lowered) -> str:
+    """What the backward code needs of the forward code, with bytes for this call."""
+    rows: list[Row] = []
+    total, values = 0, lowered.parameters()
+    for note in lowered.notes:
+        size = note.size(values) if note.how == "array" else None
+        text = f"{size}" if size is not None else ""
+        if note.how == "variable" and not note.extents:
+            size, text = note.dtype.itemsize, f"{note.dtype.itemsize}"
+        if note.how == "stack":
+            text = "grows"
+        total += size or 0
+        line = str(note.loc.line) if note.loc is not None else ""
+        shape = f"({', '.join(note.shape())})"
+        kind = f"{note.dtype.name} {shape}" if note.extents else note.dtype.name
+        rows.append((note.name or "_", line, kind, text, note.how, note.reason))
+    head = ("name", "line", "shape", "bytes", "how", "reason")
+    table = _table("kept for the way back", head, rows)
+    more = " and what grows" if any(n.how == "stack" for n in lowered.notes) else ""
+    return f"{table}\n  in all: {total} bytes{more}" if rows else table
 
 
 def _buffers(lowered: Lowered, block: Block) -> list[Row]:

@@ -15,7 +15,7 @@ from typing import Any
 from gradjit.codegen.emit import emit
 from gradjit.errors import DtypeError, ShapeError
 from gradjit.fastcall import Result
-from gradjit.ir.graph import Graph
+from gradjit.ir.graph import Graph, Value
 from gradjit.ir.named import Named
 from gradjit.ir.tree import Tree
 from gradjit.ir.types import Type, rank
@@ -23,6 +23,7 @@ from gradjit.leaf import Spec
 from gradjit.options import Options
 from gradjit.outputs import pruned, with_constants
 from gradjit.passes import pipeline
+from gradjit.passes.report import Kept
 from gradjit.trace.trace import Input, Traced, trace
 from gradjit.transform import Derived, Primal, Slot, Transform, has_effects
 from gradjit.version import VERSION
@@ -93,6 +94,7 @@ class Lowered:
         output: The structure of the output.
         params: For each parameter of the emitted function a leaf, or a captured array.
         paths: How each leaf is written in Python.
+        notes: What is kept for the way back.
     """
 
     function: Function
@@ -107,6 +109,12 @@ class Lowered:
     types: tuple[Type, ...]
     paths: tuple[str, ...]
     count: int
+    notes: tuple[Kept, ...]
+
+    def parameters(self) -> dict[Value, Any]:
+        """The values of the traced parameters in the call."""
+        pairs = zip(self.traced.graph.block.params, self.params, strict=False)
+        return {v: self.call.values[k] for v, k in pairs if k >= 0}
 
 
 # ---------------------------------------------------------------------- lowering
@@ -118,7 +126,8 @@ def lower(function: Function, call: Call) -> Lowered:
     stages = pipeline.Stages()
     traced, slots = trace_call(function, call, paths)
     stages.keep("trace", traced.graph)
-    derived = _derive(function, call, traced, slots, paths)
+    notes: list[Kept] = []
+    derived = _derive(function, call, traced, slots, paths, notes)
     captured = len(traced.graph.block.params) - len(slots)
     params = (*slots, *(-1 - k for k in range(captured)), *derived.extras)
     _check_extras(call, derived, paths)
@@ -142,6 +151,7 @@ def lower(function: Function, call: Call) -> Lowered:
         tuple(p.type for p in graph.block.params),
         tuple(paths),
         len(graph.block.results) - len(mutated),
+        tuple(notes),
     )
 
 
@@ -219,6 +229,7 @@ def _derive(
     traced: Traced,
     slots: tuple[int, ...],
     paths: Sequence[str],
+    notes: list[Kept],
 ) -> Derived:
     structure = call.tree.unflatten(Slot(k) for k in range(call.tree.size))
     args, kwargs, extras = structure
@@ -227,7 +238,9 @@ def _derive(
         k: call.specs[k].type for k in range(len(call.specs)) if k not in slots
     }
     name = function.name
-    primal = Primal(name, block, slots, outputs, args, kwargs, extras, paths, types)
+    primal = Primal(
+        name, block, slots, outputs, args, kwargs, extras, paths, types, notes=notes
+    )
     return function.transform.derive(primal.within(function.options.memory))
 
 

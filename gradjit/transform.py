@@ -19,6 +19,7 @@ from gradjit.ir.types import ArrayType, ScalarType, Type, dims, is_float
 from gradjit.ops.sym import require_equal
 from gradjit.passes.ad import value_and_grad, vjp
 from gradjit.passes.jvp import jvp
+from gradjit.passes.report import Kept
 from gradjit.passes.segment import Memory, segment
 
 Layout = Literal["own", "trailing", "packed", "pullback"]
@@ -63,6 +64,7 @@ class Primal:
         paths: How each slot is written in Python, for messages.
         types: The types of leaves that are not parameters (pinned integers).
         budget: What values saved at one level of loops may take, in bytes.
+        notes: Learns what a derivative keeps for the way back.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Primal:
     paths: Sequence[str]
     types: dict[int, Type]
     budget: int | None = None
+    notes: list[Kept] = field(default_factory=list[Kept])
 
     def position(self, slot: int) -> int:
         """The parameter that holds a leaf."""
@@ -180,7 +183,7 @@ class Grad:
         block = primal.block
         first = Block(block.params, block.eqns, (block.results[k], *others))
         positions = [primal.position(s) for s in wrt.slots]
-        joint = value_and_grad(first, positions, primal.budget)
+        joint = value_and_grad(first, positions, primal.budget, primal.notes)
         count = len(first.results)
         grads = wrt.fill([Out(count + j, s) for j, s in enumerate(wrt.slots)])
         value = Out(0)
@@ -217,7 +220,7 @@ class Pullback:
         picked = tuple(block.results[o.index] for o in outs)
         block = Block(block.params, block.eqns, picked)
         positions = [primal.position(s) for s in wrt.slots]
-        joint = vjp(block, positions, primal.budget)
+        joint = vjp(block, positions, primal.budget, primal.notes)
         added = joint.params[len(block.params) :]
         floats = [i for i, r in enumerate(picked) if is_float(r.type)]
         slots = tuple(given[i] for i in floats)

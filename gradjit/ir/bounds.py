@@ -69,6 +69,11 @@ class Facts:
         """Take note that two integers are equal, as a check at run time says."""
         self.vanish(self.affine(a) - self.affine(b))
 
+    def alias(self, value: Value, other: Atom) -> None:
+        """Take note that a value is another one, which is the simpler of the two."""
+        self.equal[value] = self.affine(other)
+        self._forms.clear()
+
     def vanish(self, form: Affine) -> None:
         """Take note that a form is zero: its last value is what the others say."""
         form = self._resolved(form)

@@ -230,6 +230,17 @@ class Builder:
         """All extents of an array; () for a scalar."""
         return tuple(self.extent(atom, k) for k in range(len(dims(atom.type))))
 
+    def known_extent(self, value: Value, axis: int) -> Atom | None:
+        """An extent, if it is known without another equation."""
+        extent = dims(value.type)[axis]
+        return self._known(value)[axis] if extent is None else index(extent)
+
+    def learn_extent(self, value: Value, axis: int, extent: Atom) -> None:
+        """Say what an extent is that was not known."""
+        row = list(self._known(value))
+        row[axis] = extent
+        self._extents[value] = tuple(row)
+
     def set_extents(self, value: Value, extents: Sequence[Atom | None]) -> None:
         """Say what the extents of a value are."""
         self._extents[value] = tuple(extents)

@@ -24,11 +24,15 @@ from gradjit.ops.sym import Sym, elementwise, lift
 from gradjit.passes.activity import useful, varied
 from gradjit.passes.cotangent import stretch, times, unbroadcast
 from gradjit.passes.remat import another, repeated
+from gradjit.passes.report import Kept, kept
 from gradjit.passes.residual import Residuals, topological
 
 
 def value_and_grad(
-    block: Block, wrt: Sequence[int], budget: int | None = None
+    block: Block,
+    wrt: Sequence[int],
+    budget: int | None = None,
+    notes: list[Kept] | None = None,
 ) -> Block:
     """The block with cotangents of some parameters as further results.
 
@@ -36,6 +40,7 @@ def value_and_grad(
         block: Its first result is the float scalar to differentiate.
         wrt: Positions of float parameters.
         budget: What saved values may take, in bytes; checked at run time.
+        notes: Learns what is kept for the way back.
 
     Returns:
         A block with the same parameters, and results: those of `block`, then one
@@ -45,16 +50,22 @@ def value_and_grad(
     assert isinstance(out, ScalarType)
     seeds: list[Atom | None] = [None] * len(block.results)
     seeds[0] = Const(1.0, out)
-    return _Reverse(block, wrt, budget).run(seeds, ())
+    return _Reverse(block, wrt, budget, notes).run(seeds, ())
 
 
-def vjp(block: Block, wrt: Sequence[int], budget: int | None = None) -> Block:
+def vjp(
+    block: Block,
+    wrt: Sequence[int],
+    budget: int | None = None,
+    notes: list[Kept] | None = None,
+) -> Block:
     """The block with cotangents of its float results as further parameters.
 
     Args:
         block: Any block.
         wrt: Positions of float parameters.
         budget: What saved values may take, in bytes; checked at run time.
+        notes: Learns what is kept for the way back.
 
     Returns:
         A block with parameters: those of `block`, then a cotangent for each float
@@ -69,7 +80,7 @@ def vjp(block: Block, wrt: Sequence[int], budget: int | None = None) -> Block:
         hint = result.name if isinstance(result, Value) else ""
         extra.append(Value(result.type, f"d_{hint}" if hint else "d_out"))
         seeds.append(extra[-1])
-    return _Reverse(block, wrt, budget).run(seeds, extra)
+    return _Reverse(block, wrt, budget, notes).run(seeds, extra)
 
 
 class _Extents(Builder):
@@ -97,17 +108,33 @@ def note_regions(b: Builder, eqn: Eqn) -> None:
     for region in eqn.regions:
         for inner in region.eqns:
             b.facts.define(inner)
+            note_extent(b, inner)
             note_regions(b, inner)
+
+
+def note_extent(b: Builder, eqn: Eqn) -> None:
+    """Tell the builder what an appended `dim` says, or what it is equal to."""
+    if eqn.op.name == "dim" and isinstance(eqn.args[0], Value):
+        known = b.known_extent(eqn.args[0], eqn.params["axis"])
+        if known is not None and known is not eqn.out:
+            b.facts.alias(eqn.out, known)
+        elif known is None and len(b.frames) == 1 and eqn.out in b.frames[0].values:
+            b.learn_extent(eqn.args[0], eqn.params["axis"], eqn.out)
 
 
 class _Reverse:
     """One backward walk."""
 
     def __init__(
-        self, block: Block, wrt: Sequence[int], budget: int | None = None
+        self,
+        block: Block,
+        wrt: Sequence[int],
+        budget: int | None,
+        notes: list[Kept] | None,
     ) -> None:
         self.block = block
         self.budget = budget
+        self.notes = notes
         self.wrt = [block.params[k] for k in wrt]
         self.active = varied(block, self.wrt)
         self.ct: dict[Value, Atom] = {}
@@ -131,6 +158,7 @@ class _Reverse:
             b.open((*block.params, *extra))
             for eqn in block.eqns:
                 b.append(eqn)
+                note_extent(b, eqn)
                 note_regions(b, eqn)
             mark = len(b.frames[0].eqns)
             for result, seed in zip(block.results, seeds, strict=True):
@@ -141,7 +169,9 @@ class _Reverse:
                 self.wrt = [p for p in self.wrt if p in self.ct]
             grads = [self.ct.get(p) or lift(array.zeros_like(p)) for p in self.wrt]
             frame = b.frames[0]
-            eqns = self.residuals.resolve(mark)
+            eqns = self.residuals.resolve(mark, grads)
+            if self.notes is not None:
+                self.notes += kept(self.residuals)
             frame.eqns[:] = topological(eqns)
             return b.close((*block.results, *grads))
 
@@ -417,7 +447,8 @@ class _Reverse:
         inputs = (*region.params, *free(region))
         wrt = [k for k, v in enumerate(inputs) if v in self.live]
         extra = tuple(_cotangent(r) for r in seeds)
-        reverse = _Reverse(Block(inputs, region.eqns, tuple(seeds)), wrt, self.budget)
+        inner = Block(inputs, region.eqns, tuple(seeds))
+        reverse = _Reverse(inner, wrt, self.budget, self.notes)
         back = reverse.run(extra, extra, sparse=True)
         given = [*(known.get(v, v) for v in inputs), *(self.ct.pop(r) for r in seeds)]
         outs = self.b.inline(repeated(back, len(seeds)), given)

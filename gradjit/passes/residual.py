@@ -11,17 +11,21 @@ carry what is saved.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from gradjit.ir.bounds import Affine
-from gradjit.ir.build import Builder, index
-from gradjit.ir.graph import Atom, Block, Const, Eqn, Value, free, uses, walk
+from gradjit.ir.build import Builder, index, look
+from gradjit.ir.graph import Atom, Block, Const, Eqn, Graph, Value, free, uses, walk
 from gradjit.ir.op import lookup
-from gradjit.ir.types import INDEX, REAL, ArrayType, ScalarType, StackType
+from gradjit.ir.types import INDEX, REAL, ArrayType, ScalarType, StackType, dims
+from gradjit.passes.choice import choose
+from gradjit.passes.dce import eliminate
 from gradjit.passes.saved import Region, Save
 from gradjit.passes.thread import Backward, Forward
 
 OVER_BUDGET = "what is saved for the way back takes more than the memory given"
-_FUEL = 12  # equations that are recomputed for one value, at most
+WHOLE = ScalarType(INDEX.dtype)
+_FUEL = 40  # equations that are recomputed for one value, at most
 
 
 class Residuals:
@@ -36,6 +40,8 @@ class Residuals:
         self.saves: dict[Value, Save] = {}
         self.counts: dict[Eqn, Save] = {}
         self.recomputed: set[Value] = set()
+        self.chosen: set[Value] = set()
+        self.ticks: dict[Block, Value] = {}
         self.regions: dict[Block, Region] = {}
         self.dims: dict[Value, list[Eqn]] = {}
         self._survey(block, None)
@@ -90,6 +96,17 @@ class Residuals:
             for a, b in zip(before.regions, after.regions, strict=True):
                 self.replace(a, b)
 
+    def _follow(self, old: Block, new: Block) -> None:
+        """Reversed blocks were made again, with less in them."""
+        makers = {out: e for e in old.eqns if e.regions for out in e.outs}
+        for eqn in new.eqns:
+            if not eqn.regions:
+                continue
+            for a, b in zip(makers[eqn.outs[0]].regions, eqn.regions, strict=True):
+                if a in self.mirror:
+                    self.mirror[b] = self.mirror[a]
+                self._follow(a, b)
+
     def reversed_range(self, eqn: Eqn) -> tuple[Atom, Atom, Atom]:
         """start, stop and step of the reversed loop."""
         b = self.b
@@ -119,15 +136,19 @@ class Residuals:
 
     # -------------------------------------------------------------- resolution
 
-    def resolve(self, mark: int) -> list[Eqn]:
+    def resolve(self, mark: int, grads: Sequence[Atom]) -> list[Eqn]:
         """The equations of the open frame, with residuals in place.
 
-        `mark` is where the backward part starts.
+        `mark` is where the backward part starts, which computes `grads`.
         """
         frame = self.b.frames[0]
         end = len(frame.eqns)
-        forward, backward = frame.eqns[:mark], frame.eqns[mark:end]
-        used = free(Block((), tuple(backward), ()))
+        forward = frame.eqns[:mark]
+        every = Block((), tuple(frame.eqns[mark:end]), tuple(grads))
+        needed_part = eliminate(Graph("", every)).block
+        self._follow(every, needed_part)
+        backward = needed_part.eqns
+        used = free(Block((), backward, ()))
         needed = {v for v in used if v in self.home}
         self._decide(needed)
         self._check_budget()
@@ -147,7 +168,8 @@ class Residuals:
 
     def _check_budget(self) -> None:
         """A check, at run time, of the bytes that the arrays take."""
-        arrays = [s for s in self.saves.values() if s.kind == "array"]
+        every = dict.fromkeys(self.saves.values())
+        arrays = [s for s in every if s.kind == "array"]
         if self.budget is None or not arrays:
             return
         total: Atom = Const(0.0, REAL)
@@ -194,6 +216,15 @@ class Residuals:
 
     def _decide(self, needed: set[Value]) -> None:
         """Save or recompute each needed value, in the order of definition."""
+        found = sorted(needed, key=self.rank)
+        found = choose(found, self.home, self._cheap, self._there, self._covered(found))
+        for value in sorted(found, key=self.rank):
+            self._save(value)
+            self.chosen.add(value)
+        self._chain()
+        needed = needed | {
+            a for v in self.chosen for a in self._starts(self.home[v].loops())
+        }
         work: list[Value] = sorted(needed, key=self.rank)
         done: set[Value] = set()
         while work:
@@ -204,8 +235,67 @@ class Residuals:
             if self._available(value, [_FUEL], top=False):
                 self.recomputed.add(value)
                 continue
-            more = self._save(value)
+            self._save(value)
+            more = self._starts(self.home[value].loops())
             work = sorted({*work, *more} - done, key=self.rank)
+
+    def _covered(self, needed: Sequence[Value]) -> Callable[[Value], bool]:
+        """Whether loops around needed values run over all elements of an array."""
+        facts = self.b.facts
+        owners = {r.owner for v in needed for r in self.home[v].loops()}
+        bounds = [e.args[:2] for e in owners if e.op.name == "for_"]
+        trips = [facts.affine(stop) - facts.affine(start) for start, stop in bounds]
+
+        def covers(form: Affine, extent: Atom) -> bool:
+            rest = form - facts.affine(extent)
+            return not rest.terms and abs(rest.constant) < 8
+
+        return lambda array: all(
+            any(covers(form, extent) for form in trips)
+            for extent in self.b.extents(array)
+        )
+
+    def _chain(self) -> None:
+        """Where a carry and its next value are saved, one array holds both."""
+        for value in [v for v, s in self.saves.items() if s.kind == "array"]:
+            save = self.saves[value]
+            region = save.home
+            if region.owner.op.name != "for_" or value not in region.block.params:
+                continue
+            k = region.block.params.index(value) - 1
+            after = region.block.results[k]
+            other = self.saves.get(after) if isinstance(after, Value) else None
+            if k < 0 or other is None or other.value is not after or other is save:
+                continue
+            if other.kind == "array" and other.home is region:
+                self.saves[value] = self.saves[other.value] = self._joint(save, other)
+
+    def _joint(self, save: Save, other: Save) -> Save:
+        last = len(save.home.loops()) - 1
+        sizes = list(save.sizes)
+        sizes[last] = self.b.emit1("add", sizes[last], index(1))
+        known = [int(a.value) if isinstance(a, Const) else None for a in sizes]
+        inner = dims(save.value.type)
+        type_ = ArrayType(save.type.dtype, (*known[: last + 1], *inner))
+        final = Value(type_, save.final.name)
+        return replace(save, type=type_, final=final, sizes=sizes, next=other.value)
+
+    def _there(self, value: Value) -> bool:
+        """Whether a value needs nothing saved."""
+        return self._available(value, [_FUEL], top=False)
+
+    def _cheap(self, value: Value) -> Eqn | None:
+        """The equation that computes a value again, if that costs little."""
+        eqn = self.b.facts.defs.get(value)
+        return eqn if eqn is not None and self.is_cheap(eqn) else None
+
+    @staticmethod
+    def is_cheap(eqn: Eqn) -> bool:
+        """Whether an equation may be computed again; arithmetic of integers may."""
+        if eqn.regions or len(eqn.outs) != 1:
+            return False
+        counts = eqn.op.kind == "elementwise" and eqn.out.type.dtype.kind in "ib"
+        return eqn.op.cheap or counts
 
     def _available(self, atom: Atom, fuel: list[int], top: bool) -> bool:
         """Whether the backward code has the atom or can compute it again.
@@ -216,39 +306,70 @@ class Residuals:
             return True
         if not top and (atom in self.saves or self.is_index(atom)):
             return True
-        eqn = self.b.facts.defs.get(atom)
-        if eqn is None or eqn.regions or not eqn.op.cheap or len(eqn.outs) != 1:
-            return False
         fuel[0] -= 1
         if fuel[0] < 0:
             return False
+        counter = None if top else self._counter(atom)
+        if counter is not None:
+            return all(self._available(a, fuel, top) for a in counter)
+        eqn = self._cheap(atom)
+        if eqn is None:
+            return False
         return all(self._available(a, fuel, top) for a in eqn.args)
+
+    def _counter(self, value: Value) -> tuple[Atom, Atom] | None:
+        """First value and step of an integer that each iteration adds the same to."""
+        region = self.home[value]
+        body, owner = region.block, region.owner
+        if not region.is_loop or value.type not in (INDEX, WHOLE):
+            return None
+        skip = len(body.params) - len(body.results)
+        if value not in body.params[skip:]:
+            return None
+        k = body.params.index(value) - skip
+        after = body.results[k]
+        made = self._cheap(after) if isinstance(after, Value) else None
+        if made is None or made.op.name not in ("add", "sub") or made.args[0] != value:
+            return None
+        step = made.args[1]
+        if isinstance(step, Value) and self.home.get(step) not in region.outer():
+            return None
+        if made.op.name == "sub":
+            step = self.b.emit1("neg", step)
+        return owner.args[len(owner.args) - len(body.results) + k], step
 
     def is_index(self, value: Value) -> bool:
         region = self.home[value]
         return region.owner.op.name == "for_" and value is region.block.params[0]
 
-    def _save(self, value: Value) -> list[Value]:
-        """Plan to save a value; further values that its index needs."""
+    def _starts(self, loops: Sequence[Region]) -> list[Value]:
+        """The values of regions that an index into what is saved may need."""
+        starts = [
+            a
+            for r in loops
+            if r.owner.op.name == "for_"
+            for a in (r.owner.args[0], r.owner.args[2])
+        ]
+        return [a for a in starts if isinstance(a, Value) and a in self.home]
+
+    def _save(self, value: Value) -> None:
+        """Plan to save a value."""
         home = self.home[value]
         loops = home.loops()
         if not loops:
             final = Value(value.type, value.name)
             self.saves[value] = Save("slot", value, home, value.type, final)
-            return []
+            return
         sizes = self._sizes(value, loops)
         if sizes is None:
             stack = StackType(value.type)  # type: ignore[arg-type]
             final = Value(stack, _tape(value))
             self.saves[value] = Save("stack", value, home, stack, final)
-            return []
-        inner = value.type.dims if isinstance(value.type, ArrayType) else ()
+            return
         known = tuple(int(s.value) if isinstance(s, Const) else None for s in sizes)
-        type_ = ArrayType(value.type.dtype, (*known[: len(loops)], *inner))
+        type_ = ArrayType(value.type.dtype, (*known[: len(loops)], *dims(value.type)))
         final = Value(type_, _tape(value))
         self.saves[value] = Save("array", value, home, type_, final, sizes)
-        starts = [a for r in loops for a in (r.owner.args[0], r.owner.args[2])]
-        return [a for a in starts if isinstance(a, Value) and a in self.home]
 
     def _sizes(self, value: Value, loops: Sequence[Region]) -> list[Atom] | None:
         """Extents of an array for the value, computed before the outermost loop."""
@@ -310,6 +431,9 @@ class Residuals:
             return atom
         if atom in env:
             return env[atom]
+        if atom not in self.b.facts.defs:
+            env[atom] = self._counted(atom, env)
+            return env[atom]
         eqn = self.b.facts.defs[atom]
         args = [self.again(a, env) for a in eqn.args]
         with self.b.at(eqn.loc):
@@ -322,6 +446,25 @@ class Residuals:
             out = self.b.emit1(eqn.op, *args, name=atom.name, **params)
         env[atom] = out
         return out
+
+    def _counted(self, value: Value, env: dict[Value, Atom]) -> Atom:
+        """A counter, from the number of iterations before this one."""
+        b, region = self.b, self.home[value]
+        counter = self._counter(value)
+        assert counter is not None
+        first, step = (self.again(a, env) for a in counter)
+        if region.owner.op.name == "while_":
+            steps = env[self.tick(region.block)]
+        else:
+            steps = self._offset(region, lambda a: look(a, env))
+        out = b.emit1("add", first, b.emit1("mul", steps, step))
+        if out.type == value.type:
+            return out
+        return b.emit1("cast", out, dtype=INDEX.dtype, weak=value.type == INDEX)
+
+    def tick(self, body: Block) -> Value:
+        """The number of iterations of a `while_` before this one."""
+        return self.ticks.setdefault(body, Value(INDEX))
 
     # ----------------------------------------------------------------- forward
 
@@ -340,7 +483,8 @@ class Residuals:
     def saved_inside(self, eqn: Eqn) -> list[Save]:
         """What is saved in the regions of a forward equation."""
         blocks = {r for e in walk(Block((), (eqn,), ())) for r in e.regions}
-        return [s for s in self.saves.values() if s.home.block in blocks]
+        every = dict.fromkeys(self.saves.values())
+        return [s for s in every if s.home.block in blocks]
 
     def _storage(self, save: Save) -> Atom:
         b, type_ = self.b, save.type
@@ -356,16 +500,15 @@ class Residuals:
 
     def place(self, region: Region, env: Callable[[Atom], Atom]) -> list[Atom]:
         """The index of the current iteration in an array of saved values."""
-        b = self.b
-        out: list[Atom] = []
-        for loop in region.loops():
-            start, _, step = loop.owner.args[:3]
-            i = env(loop.block.params[0])
-            offset = b.emit1("sub", i, env(start))
-            if not (isinstance(step, Const) and step.value == 1):
-                offset = b.emit1("floordiv", offset, env(step))
-            out.append(offset)
-        return out
+        return [self._offset(loop, env) for loop in region.loops()]
+
+    def _offset(self, loop: Region, env: Callable[[Atom], Atom]) -> Atom:
+        """The number of iterations of a `for_` before this one."""
+        start, _, step = loop.owner.args[:3]
+        offset = self.b.emit1("sub", env(loop.block.params[0]), env(start))
+        if not (isinstance(step, Const) and step.value == 1):
+            offset = self.b.emit1("floordiv", offset, env(step))
+        return offset
 
 
 def _tape(value: Value) -> str:

@@ -25,6 +25,10 @@ class Region:
         """The regions from the outermost to this one."""
         return [*(self.parent.path() if self.parent else []), self]
 
+    def outer(self) -> list[Region | None]:
+        """The regions around this one; None is outside of all."""
+        return [None, *self.path()[:-1]]
+
     def loops(self) -> list[Region]:
         return [r for r in self.path() if r.is_loop]
 
@@ -35,6 +39,8 @@ class Save:
 
     `state` is what the regions carry: an array, a stack, the value itself (`slot`), or
     the number of iterations (`count`). `final` is its value after the outermost region.
+    Where `value` is a carry of a loop and `next` what becomes of it, one array holds
+    the first `value`, and then each `next`.
     """
 
     kind: Literal["array", "stack", "slot", "count"]
@@ -43,3 +49,4 @@ class Save:
     type: Type
     final: Value
     sizes: list[Atom] = field(default_factory=list[Atom])
+    next: Value | None = None

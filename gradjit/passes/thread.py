@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gradjit.ir.build import index, look
+from gradjit.ir.build import Builder, index, look
 from gradjit.ir.graph import Atom, Block, Eqn, Value, walk
-from gradjit.ir.types import ArrayType
+from gradjit.ir.types import dims
 from gradjit.passes.saved import Save
 
 if TYPE_CHECKING:
@@ -33,6 +33,11 @@ class Rebuild:
     ) -> None:
         raise NotImplementedError
 
+    def before(
+        self, eqn: Eqn, env: dict[Value, Atom], states: dict[Save, Atom]
+    ) -> None:
+        """What comes in front of an equation."""
+
     def after(self, eqn: Eqn, states: dict[Save, Atom]) -> None:
         raise NotImplementedError
 
@@ -48,6 +53,7 @@ class Rebuild:
     ) -> None:
         for eqn in eqns:
             with self.b.at(eqn.loc):
+                self.before(eqn, env, states)
                 if eqn.regions:
                     self.region_eqn(eqn, env, states, top)
                 else:
@@ -121,6 +127,17 @@ class Forward(Rebuild):
         for value in block.params:
             self._keep_all(value, states)
 
+    def before(
+        self, eqn: Eqn, env: dict[Value, Atom], states: dict[Save, Atom]
+    ) -> None:
+        """The initial values of carries that are saved with their next values."""
+        for save in self.inside(eqn, states):
+            if save.next is not None and save.home.owner is eqn:
+                k = save.home.block.params.index(save.value) - 1
+                outer = save.home.parent
+                at = self.r.place(outer, lambda a: a) if outer is not None else []
+                self._store(save, eqn.args[3 + k], [*at, index(0)], states)
+
     def after(self, eqn: Eqn, states: dict[Save, Atom]) -> None:
         for out in eqn.outs:
             self._keep_all(out, states)
@@ -151,11 +168,24 @@ class Forward(Rebuild):
         elif save.kind == "stack":
             self.r.limit_stack(save, state)
             states[save] = b.emit1("push", state, value, name=save.final.name)
-        else:
+        elif save.next is None or value is save.next:
             at = self.r.place(save.home, lambda a: a)
-            rank = len(value.type.dims) if isinstance(value.type, ArrayType) else 0
-            spec = "i" * len(at) + ":" * rank
-            states[save] = b.emit1("store", state, value, *at, spec=spec, checked=False)
+            self._store(save, value, shifted(self.b, save, value, at), states)
+
+    def _store(
+        self, save: Save, value: Atom, at: Sequence[Atom], states: dict[Save, Atom]
+    ) -> None:
+        spec = "i" * len(at) + ":" * len(dims(value.type))
+        states[save] = self.b.emit1(
+            "store", states[save], value, *at, spec=spec, checked=False
+        )
+
+
+def shifted(b: Builder, save: Save, value: Value, at: list[Atom]) -> list[Atom]:
+    """The place of a value: that of a next value is one further."""
+    if value is save.next:
+        return [*at[:-1], b.emit1("add", at[-1], index(1))]
+    return at
 
 
 class Backward(Rebuild):
@@ -177,13 +207,16 @@ class Backward(Rebuild):
         if forward is None:
             return
         home = [v for v, region in self.r.home.items() if region.block is forward]
-        if self.r.regions[forward].owner.op.name == "for_":
+        owner = self.r.regions[forward].owner.op.name
+        if owner == "for_":
             env[forward.params[0]] = block.params[0]
+        elif owner == "while_":
+            env[self.r.tick(forward)] = block.params[0]
         wanted = [v for v in home if v in self.r.saves or v in self.r.recomputed]
         for value in sorted(wanted, key=self.r.rank):
             save = self.r.saves.get(value)
             if save is not None:
-                env[value] = self._load(save, env, states)
+                env[value] = self._load(save, value, env, states)
             elif value not in env:
                 self.r.again(value, env)
 
@@ -194,17 +227,21 @@ class Backward(Rebuild):
         pass
 
     def _load(
-        self, save: Save, env: dict[Value, Atom], states: dict[Save, Atom]
+        self,
+        save: Save,
+        value: Value,
+        env: dict[Value, Atom],
+        states: dict[Save, Atom],
     ) -> Atom:
-        b, value = self.b, save.value
+        b = self.b
         if save.kind == "slot":
             return save.final
         if save.kind == "stack":
             stack, item = b.emit("pop", states[save], names=("", value.name))
             states[save] = stack
             return item
-        at = self.r.place(save.home, lambda a: look(a, env))
-        inner = value.type.dims if isinstance(value.type, ArrayType) else ()
+        at = shifted(b, save, value, self.r.place(save.home, lambda a: look(a, env)))
+        inner = dims(value.type)
         spec = "i" * len(at) + ":" * len(inner)
         return b.emit1(
             "index",

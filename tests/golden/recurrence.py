@@ -8,9 +8,9 @@ import numpy as np
 
 def value_and_grad_recurrence(x, w, n):
     m = x.shape[0]
-    at = np.maximum(n, 0)
-    h_tape = np.empty(at)
-    h_tape2 = np.empty(at)
+    h_tape = np.empty(np.maximum(n, 0) + 1)
+    # line 31: for i in range(n):
+    h_tape[0] = 0.0
     # line 32: h = math.tanh(w * h + x[i])
     if n > m:
         raise IndexError(
@@ -20,17 +20,16 @@ def value_and_grad_recurrence(x, w, n):
     h = 0.0
     # line 31: for i in range(n):
     for i in range(n):
-        h_tape[i] = h
         # line 32: h = math.tanh(w * h + x[i])
         h = np.tanh(w * h + x[i])
-        h_tape2[i] = h
+        h_tape[i + 1] = h
     # line 31: for i in range(n):
     d_x = np.zeros(m)
     d_h = 1.0
     d_w = 0.0
     for i in range(n - 1, -1, -1):
         # line 32: h = math.tanh(w * h + x[i])
-        t = d_h * (1.0 - h_tape2[i] * h_tape2[i])
+        t = d_h * (1.0 - h_tape[i + 1] * h_tape[i + 1])
         d_x[i] += t
         d_w += t * h_tape[i]
         d_h = t * w

@@ -8,15 +8,12 @@ import numpy as np
 
 def value_and_grad_stencil(u, steps):
     n = u.shape[0]
-    # line 47: for i in range(1, n - 1):
-    at = n - 1
-    at2 = n - 2
     a = u.copy()
     # line 46: for _ in range(steps):
     for _ in range(steps):
         # line 47: for i in range(1, n - 1):
         a_last = a[0] if n > 2 else 0.0
-        for i in range(1, at):
+        for i in range(1, n - 1):
             # line 48: a[i] = (a[i - 1] + a[i] + a[i + 1]) / 3.0
             a_last = (a_last + a[i] + a[i + 1]) / 3.0
             a[i] = a_last
@@ -36,7 +33,7 @@ def value_and_grad_stencil(u, steps):
         else:
             d_a_last = 0.0
             d_a_last2 = 0.0
-        for i in range(at2, 0, -1):
+        for i in range(n - 2, 0, -1):
             # line 48: a[i] = (a[i - 1] + a[i] + a[i + 1]) / 3.0
             t = d_a_last / 3.0
             d_a[i + 1] = d_a_last2 + t
