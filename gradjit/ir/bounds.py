@@ -65,6 +65,11 @@ class Facts:
     _forms: dict[Value, Affine] = field(default_factory=dict[Value, Affine])
     _work: int = 0
 
+    def believe(self, equal: dict[Value, Affine]) -> None:
+        """Go back to the equalities that held elsewhere: forms depend on them."""
+        self.equal = equal
+        self._forms.clear()
+
     def equate(self, a: Atom, b: Atom) -> None:
         """Take note that two integers are equal, as a check at run time says."""
         self.vanish(self.affine(a) - self.affine(b))

@@ -176,7 +176,7 @@ class Fuser:
         memo, self.elements.memo = self.elements.memo, {}
         out = self.block(block)
         self.elements.memo = memo
-        self.facts.equal = equal
+        self.facts.believe(equal)
         return out
 
     def direct(self, eqn: Eqn) -> None:

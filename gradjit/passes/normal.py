@@ -43,7 +43,7 @@ def normalise(graph: Graph) -> Normal:
     rewriter = _Rewriter()
     block = rewriter.block(graph.block, {})
     out = Graph(graph.name, block, graph.mutated)
-    rewriter.b.facts.equal.clear()
+    rewriter.b.facts.believe({})
     return Normal(out, rewriter.b.facts, rewriter.extents, rewriter.equal)
 
 
@@ -289,7 +289,8 @@ class _Rewriter:
         with self.guard.block(loop):
             out = self.block(block, env, given, loop)
             self.equal[out] = tuple(self.guard.scopes[-1].equal)
-        self.learnt, self.b.facts.equal = self.b.facts.equal, equal
+        self.learnt = self.b.facts.equal
+        self.b.facts.believe(equal)
         return out
 
     def changing(self, body: Block, rows: list[Row | None]) -> set[int]:
@@ -298,13 +299,14 @@ class _Rewriter:
         What checks in the body made sure of holds at its end.
         """
         facts = self.b.facts
-        equal, facts.equal = facts.equal, self.learnt
+        equal = facts.equal
+        facts.believe(self.learnt)
         out = {
             k
             for k, (result, row) in enumerate(zip(body.results, rows, strict=True))
             if row is not None and not _same(facts, self.row(result), row)
         }
-        facts.equal = equal
+        facts.believe(equal)
         return out
 
     def branch(self, eqn: Eqn, env: Env) -> None:
@@ -347,7 +349,7 @@ class _Saved:
         for frame, count, seen, values in self.frames:
             del frame.eqns[count:]
             frame.seen, frame.values = seen, values
-        b.facts.equal = self.equal
+        b.facts.believe(self.equal)
 
 
 def _same(facts: Facts, a: Row, b: Row) -> bool:

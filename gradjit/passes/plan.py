@@ -100,7 +100,7 @@ class Plan:
         equal = dict(facts.equal)
         self._assume_checks()
         self.steps = self._steps()
-        facts.equal = equal
+        facts.believe(equal)
         self._order()
 
     # -------------------------------------------------------------------- uses
