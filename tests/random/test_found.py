@@ -10,7 +10,8 @@ import pytest
 
 import gradjit
 from gradjit import config
-from tests.random.oracle import agree
+from gradjit.ops.evaluate import evaluate
+from tests.random.agree import agree
 
 RNG = np.random.default_rng(7)
 X = RNG.uniform(-1.0, 1.0, 6)
@@ -99,6 +100,45 @@ def joined_dicts(x: Any, n: int) -> Any:
     return d["b"]
 
 
+# The test of an exit was printed after the assignment to a name that it reads.
+
+
+def until_it_moves_no_more(x: Any, s: float) -> Any:
+    t = 0.5
+    for _ in range(9):
+        old = t
+        t = 0.3 * np.cos(t + x[0])
+        if (t - old) ** 2 < 1e-3:
+            break
+    return s * t
+
+
+def newton_with_a_tolerance(x: Any, s: float) -> Any:
+    y = 1.0 + s
+    for _ in range(20):
+        new = y - (y**3 - 2.0 - x[0]) / (3 * y**2)
+        if abs(new - y) < 1e-3:
+            break
+        y = new
+    return y
+
+
+# The interpreter read an empty slice that runs backwards as all of the array.
+
+
+def test_an_empty_slice_backwards_is_empty() -> None:
+    def f(a: Any, n: int) -> Any:
+        for i in range(n):
+            a[:i] += 0.3 * a[:i][::-1]
+        return np.sum(a)
+
+    stages = gradjit.jit(f).lower(X, 3).stages
+    want = X.copy()
+    total, after = evaluate(stages["trace"], [X, 3])
+    np.testing.assert_allclose(total, f(want, 3))
+    np.testing.assert_allclose(after, want)
+
+
 CASES: list[tuple[Any, ...]] = [
     (diagonal_added_in_a_loop, M, AT, 0.7),
     (stride_of_a_matrix_written_in_a_loop, M, 3),
@@ -107,6 +147,8 @@ CASES: list[tuple[Any, ...]] = [
     (starred_list, X, 3),
     (keyword_dict, X, 3),
     (joined_dicts, X, 2),
+    (until_it_moves_no_more, X, 0.7),
+    (newton_with_a_tolerance, X, 0.7),
 ]
 
 
