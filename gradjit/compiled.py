@@ -18,7 +18,7 @@ from gradjit.fastcall import (
     star_header,
 )
 from gradjit.ir.types import ArrayType
-from gradjit.leaf import prepare, refuse_overlap, written_back
+from gradjit.leaf import prepare, refuse_folded, refuse_overlap, written_back
 from gradjit.lowered import Call, Lowered
 from gradjit.trace.guards import keys_of
 from gradjit.transform import has_effects
@@ -62,6 +62,7 @@ class Compiled:
         back: list[int] = []
         for p in written:
             path = lowered.paths[p]
+            refuse_folded(lowered.function.name, path, call.given[p])
             for k in arrays:
                 if k != p:
                     pair = call.given[p], lowered.paths[k], call.given[k]

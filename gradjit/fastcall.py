@@ -377,11 +377,20 @@ _BUILTINS: dict[str, Any] = {
     "__MemoryError": MemoryError,
     "__ValueError": ValueError,
     "__ShapeError": ShapeError,
+    "__Interrupted": InterruptedError,
+    "__KeyboardInterrupt": KeyboardInterrupt,
 }
 
 # Structure that is not as expected, or leaves that the compiled code does not take. A
 # ValueError is a failed check of extents: the slow way repeats it, with what it knows.
 _MISFITS = "__TypeError, __KeyError, __AttributeError, __OverflowError"
+
+
+# What compiled code raises for a signal: Numba knows no KeyboardInterrupt.
+_INTERRUPT = [
+    "    except __Interrupted:",
+    "        raise __KeyboardInterrupt from None",
+]
 
 
 def fast_call(site: Site, text: Text, kernel: Any, slow: Any) -> Callable[..., Any]:
@@ -410,6 +419,7 @@ def fast_call(site: Site, text: Text, kernel: Any, slow: Any) -> Callable[..., A
     more = ", __MemoryError" + ("" if site.shape.strict else ", __ValueError")
     lines.append(f"    except ({_MISFITS}{more}):")
     lines.append("        return __slow(ARGS)")
+    lines += _INTERRUPT
     if site.shape.strict:
         lines.append("    except __ValueError as error:")
         lines.append("        raise __ShapeError(str(error)) from None")
@@ -428,7 +438,9 @@ def plain_call(site: Site, text: Text, kernel: Any) -> Callable[..., Any]:
     if count:
         text.lines += [f"    {names}= leaves", f"    {given}= given"]
     text.lines += [
-        f"    {_call_text(site)}",
+        "    try:",
+        f"        {_call_text(site)}",
+        *_INTERRUPT,
         f"    return {_output_text(text, site, raw=False)}",
     ]
     return text.compile(site.name)

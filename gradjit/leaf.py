@@ -130,6 +130,22 @@ def written_back(original: Any, value: Any, path: str) -> bool:
     return original is not value and not np.shares_memory(original, value)
 
 
+def refuse_folded(name: str, written: str, a: Array) -> None:
+    """Refuse an argument that is written into and has elements in the same place.
+
+    Axes from the smallest stride to the largest: each has to step over all before it.
+    """
+    reach = a.itemsize
+    pairs = zip(map(abs, a.strides), a.shape, strict=True)
+    for stride, count in sorted((s, n) for s, n in pairs if n != 1):
+        if stride < reach and a.size and a.flags.writeable:
+            raise GradjitError(
+                f"{name} writes into {written}, whose elements share memory",
+                hint="Pass a copy of it.",
+            )
+        reach += stride * (count - 1)
+
+
 def refuse_overlap(name: str, written: str, a: Any, other: str, b: Any) -> None:
     """Refuse an argument that is written into and shares memory with another."""
     if not np.may_share_memory(a, b):

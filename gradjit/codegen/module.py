@@ -189,6 +189,7 @@ def compile_function(
     signature = tuple(numba_type(t) for t in types)
     options = {**_FIXED, "fastmath": fastmath or set(_REORDER)}
     _compile_helpers(function, options)
+    function = _interrupt().interruptible(function)
     try:
         return _compiled(function, signature, options, cached=True)
     except _numba().core.errors.NumbaError as error:
@@ -266,6 +267,11 @@ def _forget(function: FunctionType) -> None:
 def _numba() -> Any:
     """Numba, imported only when something is compiled; it has no types."""
     return importlib.import_module("numba")
+
+
+def _interrupt() -> Any:
+    """Needs Numba as well."""
+    return importlib.import_module("gradjit.codegen.interrupt")
 
 
 def numba_type(type_: Type) -> Any:

@@ -118,7 +118,9 @@ def subscript(spec: str, index: Sequence[Any]) -> tuple[Any, ...]:
         elif char == "s":
             start, count, step = (int(rest.pop(0)) for _ in range(3))
             stop = start + count * step
-            items.append(slice(start, None if stop < 0 else stop, step))
+            # From the end backwards, an empty slice may start in front of the array.
+            every = slice(start, None if stop < 0 else stop, step)
+            items.append(every if count else slice(0, 0))
         else:
             items.append(slice(None) if char == ":" else None)
     return tuple(items)

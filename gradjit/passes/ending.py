@@ -48,10 +48,25 @@ def _inline_carried(
             if result.name not in ("", out.name):
                 continue
         at = position[result]
+        if out is flag and _reads_old(eqn, body.eqns[at], inlining, sharing):
+            continue
         if _movable_to_end(body, at, inlining, sharing):
             inlining.inlined[result] = body.eqns[at]
             changed = True
     return changed
+
+
+def _reads_old(eqn: Eqn, test: Eqn, inlining: Inlining, sharing: Sharing) -> bool:
+    """Whether a test reads what the copies at the end, before it, overwrite."""
+    body = eqn.regions[-1]
+    copied = {
+        sharing.root(out)
+        for out, result in zip(eqn.outs[1:], body.results[1:], strict=True)
+        if not isinstance(result, Value)
+        or result in inlining.inlined
+        or sharing.root(result) != sharing.root(out)
+    }
+    return any(sharing.root(v) in copied for v in inlining.leaves_of(test))
 
 
 def _movable_to_end(body: Block, at: int, inlining: Inlining, sharing: Sharing) -> bool:

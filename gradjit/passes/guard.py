@@ -15,7 +15,7 @@ from gradjit.errors import Loc
 from gradjit.ir.bounds import Affine
 from gradjit.ir.build import Builder, index
 from gradjit.ir.graph import Atom, Const, Eqn, Value
-from gradjit.ir.types import TRUTH
+from gradjit.ir.types import FLOAT64, TRUTH, ScalarType
 
 _Key = tuple[object, ...]
 Pair = tuple[Affine, Affine]
@@ -223,13 +223,10 @@ class Guard:
         below = any(facts.nonnegative(need.low - c) for c in [Affine(0, {}), *counts])
         if below and facts.nonnegative((need.n - need.high).shift(-1)):
             return Const(True, TRUTH)
-        n, end = self._atom(need.n), need.high.shift(1)
-        if need.high.constant == -1:
-            cond = b.emit1("le", self._atom(end), n)
-        else:
-            cond = b.emit1("lt", self._atom(need.high), n)
+        end = need.high.shift(1)
+        cond = self._positive(need.n - need.high, need.ranges)
         if not below:
-            low = b.emit1("ge", self._atom(need.low), b.emit1("neg", n))
+            low = self._positive((need.low + need.n).shift(1), need.ranges)
             return self._or_empty(b.emit1("logical_and", low, cond), need.ranges)
         # A range that ends at the bound: if it is empty, the bound holds anyhow.
         rest = tuple(
@@ -238,6 +235,47 @@ class Guard:
             if not (stop.same(end) and facts.nonnegative(need.n - start))
         )
         return self._or_empty(cond, rest)
+
+    def _positive(self, gap: Affine, ranges: Sequence[Pair]) -> Atom:
+        """Code for: gap > 0, which is not true because a sum has wrapped around.
+
+        One value that may be anything stands alone on its side. On the other one are
+        extents, and at most one end of a range that is not empty and starts at 0 or
+        above; their difference is an int64. Else floats tell whether the gap is one.
+        """
+        b, extents = self.b, self.b.facts.extents
+        ends = {
+            v
+            for start, stop in ranges
+            if not start.terms and start.constant >= 0
+            for v in stop.terms
+        }
+        wild = [v for v in gap.terms if v not in extents]
+        wild.sort(key=ends.__contains__)
+        if not wild:
+            return self._compare(gap, None)
+        single = all(abs(gap.terms[v]) == 1 for v in wild)
+        if single and (len(wild) == 1 or (len(wild) == 2 and wild[1] in ends)):
+            return self._compare(gap, wild[0])
+        size = b.emit1("abs", self._float(gap))
+        small = b.emit1("lt", size, Const(2.0**62, ScalarType(FLOAT64)))
+        cond = b.emit1("lt", index(0), self._atom(gap))
+        return b.emit1("logical_and", small, cond)
+
+    def _compare(self, gap: Affine, alone: Value | None) -> Atom:
+        """Code for gap > 0: a value against the rest, or each term where it is +."""
+        if alone is None:
+            less = {v: c for v, c in gap.terms.items() if c < 0}
+            left = Affine(min(gap.constant, 0), less).scale(-1)
+        else:
+            left = Affine(0, {alone: 1})
+        above = alone is not None and gap.terms[alone] > 0
+        right = left - gap if above else left + gap
+        weak = right.constant == (-1 if above else 1)
+        if weak:
+            right = Affine(0, right.terms)
+        name = ("ge" if weak else "gt") if above else ("le" if weak else "lt")
+        return self.b.emit1(name, self._atom(left), self._atom(right))
 
     def _or_empty(self, cond: Atom, ranges: Sequence[Pair]) -> Atom:
         """Code for: the condition holds, or one of the ranges is empty."""
@@ -249,15 +287,29 @@ class Guard:
         return cond
 
     def _atom(self, form: Affine) -> Atom:
-        """Code for an affine form."""
+        """Code for an affine form, what is added before what is taken away."""
         b = self.b
         out: Atom | None = None
+        for v, c in sorted(form.terms.items(), key=lambda item: item[1] < 0):
+            term = v if abs(c) == 1 else b.emit1("mul", v, index(abs(c)))
+            if out is None:
+                out = term if c > 0 else b.emit1("neg", term)
+            else:
+                out = b.emit1("add" if c > 0 else "sub", out, term)
+        if out is None or form.constant == 0:
+            return index(form.constant) if out is None else out
+        name = "add" if form.constant > 0 else "sub"
+        return b.emit1(name, out, index(abs(form.constant)))
+
+    def _float(self, form: Affine) -> Atom:
+        """Code for an affine form in floats, which do not wrap around."""
+        b = self.b
+        out: Atom = Const(float(form.constant), ScalarType(FLOAT64))
         for v, c in form.terms.items():
-            term = b.emit1("mul", v, index(c))
-            out = term if out is None else b.emit1("add", out, term)
-        if out is None:
-            return index(form.constant)
-        return b.emit1("add", out, index(form.constant))
+            wide = b.emit1("cast", v, dtype=FLOAT64, weak=False)
+            term = b.emit1("mul", wide, Const(float(c), ScalarType(FLOAT64)))
+            out = b.emit1("add", out, term)
+        return out
 
 
 def _last(first: Affine, end: Affine, step: int) -> Affine | None:

@@ -90,6 +90,8 @@ class _Inliner:
                 fixed = 1 if eqn.op.name == "for_" else len(eqn.regions[0].params)
                 self.steady.update(eqn.regions[0].params[:fixed])
         self.stored = dict(_stored(graph.block))
+        # What is written into goes on under its name.
+        self.written = {v for e in walk(graph.block) for v in overwritten(e)}
         self.flags = {
             e.regions[0].results[0]
             for e in walk(graph.block)
@@ -148,6 +150,8 @@ class _Inliner:
     def _can_move(self, scope: _Scope, at: int, choice: bool) -> bool:
         eqn = scope.block.eqns[at]
         if not (is_expression(eqn) or choice) or self._wants_name(scope, eqn.out):
+            return False
+        if eqn.out in self.written:
             return False
         out, places = eqn.out, scope.places[eqn.out]
         if self._small(eqn):

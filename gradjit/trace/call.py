@@ -16,12 +16,14 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from types import BuiltinMethodType, FunctionType, MethodType, ModuleType
-from typing import Any, cast
+from typing import Any
+from typing import cast as typed
 
 import numpy as np
 
 from gradjit.errors import GradjitError, UnsupportedError
-from gradjit.ops.surface import Function, lookup_function
+from gradjit.ir.types import ScalarType
+from gradjit.ops.surface import Function, cast, lookup_function
 from gradjit.ops.sym import Sym
 from gradjit.trace import concrete, iterate, recode
 from gradjit.trace.builder import TraceBuilder, is_array, is_traced, items_in
@@ -106,19 +108,32 @@ def _surface(
     record: Function, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """A function of the surface; on plain numbers it is left to the library."""
-    if getattr(fn, "__module__", "") in ("builtins", "math"):
+    if _is_python(fn):
         # These run over iterators, which can be done once.
         args = tuple(map(_collected, args))
     if record.makes or _is_data(args) or _is_data(kwargs):
-        return record(*args, **kwargs)
+        out = record(*args, **kwargs)
+        return out if _is_python(fn) else _own_float(out)
     with np.errstate(all="ignore"):
         value = fn(*args, **kwargs)
     return record(*args, **kwargs) if isinstance(value, np.ndarray) else value
 
 
+def _is_python(fn: Any) -> bool:
+    return getattr(fn, "__module__", "") in ("builtins", "math")
+
+
+def _own_float(x: Any) -> Any:
+    """NumPy's functions make a float64 of a Python float, which does not yield."""
+    if isinstance(x, Sym) and isinstance(x.type, ScalarType):
+        if x.type.weak and x.type.dtype.kind == "f":
+            return cast(x, x.type.dtype)
+    return x
+
+
 def _collected(x: Any) -> Any:
     """The items of an iterator, which can be run over more than once."""
-    return tuple(cast("Iterator[Any]", x)) if isinstance(x, Iterator) else x
+    return tuple(typed("Iterator[Any]", x)) if isinstance(x, Iterator) else x
 
 
 def _is_data(x: Any) -> bool:

@@ -30,6 +30,8 @@ _COMPARE: dict[type[ast.cmpop], str] = {
     ast.In: "in_",
     ast.NotIn: "not_in",
 }
+# Operators that make a new container of containers.
+_JOINS = ast.Add | ast.Mult | ast.BitOr
 
 
 @dataclass(slots=True)
@@ -173,6 +175,11 @@ class Expressions(ast.NodeTransformer):
         return call("new", self.generic_visit(node), at=node)  # type: ignore
 
     visit_Dict = visit_Set = visit_List  # type: ignore[assignment]
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        """`a + b`: of lists it is a new list."""
+        new = self.generic_visit(node)
+        return call("made", new, at=node) if isinstance(node.op, _JOINS) else new  # type: ignore
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
         return call("whole", self._subscript(node), at=node)

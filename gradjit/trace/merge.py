@@ -246,7 +246,7 @@ def join(a: Spec, b: Spec, trusted: bool = False) -> Spec:
             return x
         if isinstance(x, Undef):
             return y if trusted or isinstance(y, Maybe) else Maybe(y)
-        if isinstance(x, Maybe):
+        if isinstance(x, Maybe) and not isinstance(y, Bad | Undef):
             inner = join(x.inner, y.inner if isinstance(y, Maybe) else y)
             return inner if isinstance(inner, Bad) else Maybe(inner)
     if isinstance(a, Arr) and isinstance(b, Arr):

@@ -69,6 +69,8 @@ class Rewriter(Expressions):
             for n in names
             if n not in params
         ]
+        if (rest := node.args.kwarg) is not None:
+            start.append(assign(rest.arg, call("new", load(rest.arg), at=node), node))
         body = [*start, *self.block(lowered.body)]
         self.scopes.pop()
         new = ast.FunctionDef(node.name, defaults, body, [], None)
@@ -378,10 +380,12 @@ class Rewriter(Expressions):
             inner = element.value if isinstance(element, ast.Starred) else element
             name = self.fresh("t")
             place: ast.expr = ast.Name(name, ast.Store())
+            item = at_node(load(name), inner)
             if isinstance(element, ast.Starred):
                 place = ast.Starred(place, ast.Store())
+                item = call("new", item, at=inner)
             places.append(place)
-            after += self.store(inner, at_node(load(name), inner))
+            after += self.store(inner, item)
         unpacked = ast.Assign([ast.Tuple(places, ast.Store())], value)
         return [at_node(unpacked, target), *after]
 

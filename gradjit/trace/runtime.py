@@ -49,6 +49,7 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
 
 # Attributes of arrays from outside that are part of the program.
 _STRUCTURE = frozenset({"shape", "ndim", "size", "dtype", "itemsize", "nbytes"})
+_MUTABLE = (list, dict, set)
 
 
 def _builder() -> TraceBuilder:
@@ -99,6 +100,10 @@ class Runtime:
 
     def new(self, thing: Any) -> Any:
         return _builder().new(thing)
+
+    def made(self, thing: Any) -> Any:
+        """What an operator has made, which may be a container."""
+        return _builder().new(thing) if isinstance(thing, _MUTABLE) else thing
 
     def whole(self, value: Any) -> Any:
         """A value of which all that is inside may be read."""
@@ -401,6 +406,11 @@ def attribute(builder: TraceBuilder, owner: Any, name: str) -> Any:
     """`owner.name`; of an object from outside the read is noted."""
     if is_array(owner) and name not in _STRUCTURE and name in METHODS:
         return getattr(builder.outside(owner), name)
+    if isinstance(owner, Sym) and name not in METHODS and not hasattr(Sym, name):
+        raise _refusal(
+            f"the attribute {name!r} of a traced value is not supported",
+            "What is supported is listed in docs/ops.md.",
+        )
     getter = calls.own_property(owner, name)
     if getter is not None:
         return calls.call(builder, getter, (owner,), {})

@@ -1,9 +1,11 @@
 """More random programs than the tests run.
 
-    python -m tests.random FIRST LAST
+    python -m tests.random FIRST LAST [float32] [compiled]
 
-Prints the seeds whose gradients are wrong, or that are refused, with the first line of
-what was raised. The exit status is 1 if any is wrong.
+Runs the programs with these seeds, in float64 unless float32 is asked for, and without
+Numba unless `compiled` is asked for. Prints the seeds of those that are wrong, with the
+first line of what was raised, and how many were refused because what a name stands for
+depends on the path taken. The exit status is 1 if any is wrong.
 """
 
 from __future__ import annotations
@@ -15,28 +17,29 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
-import gradjit
+import numpy as np
+
 from gradjit import config
-from tests.random.test_random import check
+from tests.random.check import Case, check
 
 
 def main() -> int:
     first, last = (int(a) for a in sys.argv[1:3])
+    dtype = np.float32 if "float32" in sys.argv else np.float64
+    jit = "compiled" in sys.argv
     counts: Counter[str] = Counter()
     start = time.perf_counter()
     warnings.simplefilter("ignore")
-    with tempfile.TemporaryDirectory() as folder, config.override(jit=False):
+    with tempfile.TemporaryDirectory() as folder, config.override(jit=jit):
         for seed in range(first, last):
             try:
-                check(seed, Path(folder))
-                counts["ok"] += 1
+                counts[check(Case(seed, dtype), Path(folder))] += 1
             except Exception as exc:
-                kind = "refused" if isinstance(exc, gradjit.GradjitError) else "wrong"
-                counts[kind] += 1
-                text = str(exc).strip().partition("\n")[0]
-                print(f"{kind} {seed}: {type(exc).__name__}: {text}", flush=True)
+                counts["wrong"] += 1
+                text = " ".join(str(exc).split())[:300]
+                print(f"wrong {seed}: {type(exc).__name__}: {text}", flush=True)
     listed = ", ".join(f"{n} {kind}" for kind, n in counts.most_common())
-    print(f"{listed} in {time.perf_counter() - start:.0f} s")
+    print(f"{first} to {last}: {listed} in {time.perf_counter() - start:.0f} s")
     return 1 if counts["wrong"] else 0
 
 

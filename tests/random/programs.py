@@ -1,54 +1,64 @@
 """Random programs: loops, branches, writes, views, exits, as people write them.
 
 A program is the source of a function `program(x, w, s, p, n)` of two float arrays, a
-float, a permutation and an int. Values stay small (every store goes through a bounded
-function), so that derivatives are well conditioned. The same source runs as plain
-Python, under gradjit, and on complex arrays for a complex-step derivative.
+float, a permutation and an int, with the functions that it calls. Values stay small
+(every store goes through a bounded function), so that derivatives are well conditioned.
+The same source runs as plain Python, under gradjit, and on complex arrays for a
+complex-step derivative.
 """
 
 from __future__ import annotations
 
-import random
-from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from tests.random.expressions import Expressions, Scope
+
 SIZE = 5
 
-
-@dataclass
-class Scope:
-    """What a statement can use."""
-
-    ints: list[str] = field(default_factory=list)
-    depth: int = 0
-    in_loop: bool = False
-    budget: int = 60
+HELPERS = """\
+def smooth(v, k):
+    for i in range(1, len(v)):
+        if i == k:
+            continue
+        v[i] = 0.6 * v[i - 1] + np.sin(v[i])
+    return v[0] + v[-1]
 
 
-class Generator:
+def fold(v, low, high):
+    if high - low == 1:
+        return np.sin(v[low])
+    half = (low + high) // 2
+    return fold(v, low, half) * 0.7 + fold(v, half, high)
+
+
+"""
+
+
+class Generator(Expressions):
     """Writes one program."""
 
     def __init__(self, seed: int) -> None:
-        self.rng = random.Random(seed)
+        super().__init__(seed)
         self.lines: list[str] = []
         self.counter = 0
+        self.dtype = self.rng.choice(["", ", dtype=x.dtype"])
 
     def source(self) -> str:
-        """The whole function."""
+        """The functions of the program."""
         self.emit(0, "def program(x, w, s, p, n):")
-        self.emit(1, "a = x.copy()")
-        self.emit(1, "b = np.zeros(n)")
-        self.emit(1, "m = np.zeros((n, 3))")
+        self.emit(1, self.rng.choice(["a = x.copy()", "a = x.copy()", "a = x"]))
+        self.emit(1, f"b = np.zeros(n{self.dtype})")
+        self.emit(1, f"m = np.zeros((n, 3){self.dtype})")
+        self.emit(1, "q = p.copy()")
         self.emit(1, "t = 0.5")
         scope = Scope()
         for _ in range(self.rng.randint(2, 5)):
             self.statement(1, scope)
         self.emit(1, "r = np.sum(a * w) + np.sum(b * b) + np.sum(np.sin(m))")
-        self.emit(1, "return r + s * t")
-        return "\n".join(self.lines) + "\n"
+        self.emit(1, "return r + s * t + 0.3 * x[q[0]]")
+        return HELPERS + "\n".join(self.lines) + "\n"
 
     def emit(self, depth: int, text: str) -> None:
         self.lines.append("    " * depth + text)
@@ -56,62 +66,6 @@ class Generator:
     def fresh(self, stem: str) -> str:
         self.counter += 1
         return f"{stem}{self.counter}"
-
-    # ------------------------------------------------------------- expressions
-
-    def index(self, scope: Scope) -> str:
-        """An index that is always inside, often computed."""
-        options = ["0", "-1", "n - 1", "2"]
-        for i in scope.ints:
-            options += [i, f"n - 1 - {i}", f"({i} + 1) % n", f"p[{i}]", f"{i} - 1"]
-        return self.rng.choice(options)
-
-    def atom(self, scope: Scope) -> str:
-        i = self.index(scope)
-        column = self.rng.choice(["0", "1", "-1"])
-        choices = ["s", "t", f"x[{i}]", f"a[{i}]", f"a[{i}]", f"b[{i}]", f"w[{i}]"]
-        choices += [f"m[{i}, {column}]", repr(self.rng.choice([0.3, 0.7, -0.4, 1.2]))]
-        if scope.ints:
-            choices.append(f"0.1 * {self.rng.choice(scope.ints)}")
-        return self.rng.choice(choices)
-
-    def expr(self, scope: Scope, depth: int = 2) -> str:
-        """A smooth bounded expression."""
-        if depth == 0:
-            return self.atom(scope)
-        e, f = self.expr(scope, depth - 1), self.expr(scope, depth - 1)
-        return self.rng.choice(
-            [
-                f"np.sin({e} + {f})",
-                f"np.cos({e}) * {self.atom(scope)}",
-                f"np.tanh({e}) - 0.5 * {self.atom(scope)}",
-                f"{e} / (1.5 + np.sin({f}))",
-                f"0.5 * ({e}) * np.cos({f})",
-                f"np.sin({e}) ** 2",
-                f"({e} if {self.condition(scope)} else {f})",
-            ]
-        )
-
-    def bounded(self, scope: Scope) -> str:
-        return self.rng.choice(["np.sin", "np.tanh"]) + f"({self.expr(scope)})"
-
-    def condition(self, scope: Scope) -> str:
-        level = self.rng.choice([0.1, 0.37, -0.21])
-        choices = [f"{self.atom(scope)} > {level}", f"t < {level}", "n > 3"]
-        if scope.ints:
-            i = self.rng.choice(scope.ints)
-            choices += [
-                f"{i} % 2 == 0",
-                f"{i} < 2",
-                f"1 <= {i} < n - 1",
-                f"{i} == p[{i}]",
-            ]
-        first = self.rng.choice(choices)
-        if self.rng.random() < 0.2:
-            return (
-                f"{first} {self.rng.choice(['and', 'or'])} {self.rng.choice(choices)}"
-            )
-        return first
 
     # -------------------------------------------------------------- statements
 
@@ -122,14 +76,21 @@ class Generator:
             self.store,
             self.store,
             self.slices,
+            self.traced_slices,
             self.arrays,
             self.view,
+            self.kept_view,
+            self.integers,
+            self.scratch,
+            self.calls,
+            self.items,
         ]
         simple += [self.swap, self.matrix]
         compound = [self.loop, self.loop, self.branch, self.while_loop, self.ragged]
-        if scope.depth < 3 and scope.budget > 0 and self.rng.random() < 0.55:
+        compound += [self.converge, self.rows]
+        if scope.depth < 3 and scope.budget > 0 and self.rng.random() < 0.5:
             self.rng.choice(compound)(depth, scope)
-        elif scope.in_loop and self.rng.random() < 0.1:
+        elif scope.in_loop and self.rng.random() < 0.12:
             self.exit(depth, scope)
         else:
             self.rng.choice(simple)(depth, scope)
@@ -144,10 +105,12 @@ class Generator:
         self.emit(depth, form.format(name, self.bounded(scope)))
 
     def store(self, depth: int, scope: Scope) -> None:
-        array = self.rng.choice(["a", "a", "b"])
+        array = self.rng.choice(["a", "a", "b", "x", *scope.views])
         form = self.rng.choice(["{} = {}", "{} += 0.3 * {}", "{} *= {}", "{} -= {}"])
-        target = f"{array}[{self.index(scope)}]"
-        self.emit(depth, form.format(target, self.bounded(scope)))
+        index = self.index(scope)
+        if array in scope.views:
+            index = self.rng.choice("012")
+        self.emit(depth, form.format(f"{array}[{index}]", self.bounded(scope)))
 
     def matrix(self, depth: int, scope: Scope) -> None:
         i = self.index(scope)
@@ -157,6 +120,10 @@ class Generator:
                 (f"m[:, {self.rng.choice('012')}]", "np.tanh(a * b)"),
                 (f"m[{i}, 1:]", f"0.5 * m[{self.index(scope)}, :2]"),
                 ("m[1:-1, 0]", "np.sin(a[2:])"),
+                ("m.T[1]", "np.sin(m[:, 0] + a)"),
+                (f"m[:, ({i}) % 3]", "0.4 * b"),
+                ("m.reshape(-1)[::3]", "np.cos(a)"),
+                ("m[p, 0]", "np.sin(b)"),
             ]
         )
         self.emit(depth, f"{target} {self.rng.choice(['=', '+='])} {value}")
@@ -174,9 +141,26 @@ class Generator:
                 f"b[p] = {f}(a)",
                 f"b += {f}(a[p])",
                 f"b[:] = {f}({self.atom(scope)})",
+                f"np.add.at(b, p // 2, {f}(a))",
+                f"a[q] += 0.3 * {f}(b)",
+                f"x[1:] = {f}(x[:-1] + a[1:])",
             ]
         )
         self.emit(depth, text)
+
+    def traced_slices(self, depth: int, scope: Scope) -> None:
+        f = self.rng.choice(["np.sin", "np.tanh"])
+        array, span = self.rng.choice("abx"), self.span(scope)
+        value = self.rng.choice(
+            [
+                f"{f}({array}[{span}]) * {self.atom(scope)}",
+                f"{f}(w[{span}] + {self.expr(scope, 1)})",
+                f"0.3 * {array}[{span}][::-1]",
+                self.bounded(scope),
+            ]
+        )
+        sign = self.rng.choice(["=", "+=", "*="])
+        self.emit(depth, f"{array}[{span}] {sign} {value}")
 
     def arrays(self, depth: int, scope: Scope) -> None:
         e = self.expr(scope, 1)
@@ -189,19 +173,89 @@ class Generator:
                 "a = b.copy()",
                 "b = np.sin(m @ a[:3])",
                 "a = np.sin(np.sum(m, axis=1) + a)",
+                "b = np.sin(np.cumsum(a))",
+                "t += 0.2 * np.max(a)",
+                "a = np.concatenate((a[2:], np.sin(b[:2])))",
+                "m = np.tanh(np.outer(a, w[:3]) + m)",
+                f"t = 0.5 * t + 0.1 * np.sum(a[{self.span(scope)}])",
             ]
         )
         self.emit(depth, text)
 
     def view(self, depth: int, scope: Scope) -> None:
         name = self.fresh("v")
-        self.emit(
-            depth, f"{name} = {self.rng.choice(['a[1:4]', 'b[::-1]', 'a', 'm[1]'])}"
-        )
+        self.emit(depth, f"{name} = {self.viewed(scope)}")
         self.emit(depth, f"{name}[{self.rng.choice('012')}] = {self.bounded(scope)}")
         self.emit(depth, f"{name} *= 0.9")
         if self.rng.random() < 0.5:
             self.emit(depth, f"t += {name}[1] * 0.3")
+
+    def kept_view(self, depth: int, scope: Scope) -> None:
+        """A view that later statements of the block read and write."""
+        name = self.fresh("v")
+        self.emit(depth, f"{name} = {self.viewed(scope)}")
+        scope.views.append(name)
+
+    def viewed(self, scope: Scope) -> str:
+        choices = ["a[1:4]", "b[::-1]", "a", "m[1]", "m[:, 1]", "m.T[2]", "a[::2]"]
+        choices += ["m.reshape(-1)[2:8]", "m[1:4][::-1, 0]", "x[1:]"]
+        choices += [f"m[{i}]" for i in scope.ints]
+        return self.rng.choice(choices)
+
+    def integers(self, depth: int, scope: Scope) -> None:
+        """Permutations change, and stay permutations."""
+        i, j = self.index(scope), self.index(scope)
+        text = self.rng.choice(
+            [
+                f"q[{i}], q[{j}] = q[{j}], q[{i}]",
+                "q = q[::-1]",
+                "q = p[q]",
+                "q[:] = np.roll(q, 1)",
+                f"q[:] = (q + {j}) % n",
+            ]
+        )
+        self.emit(depth, text)
+
+    def scratch(self, depth: int, scope: Scope) -> None:
+        """An array that lives for a few statements."""
+        name = self.fresh("u")
+        make = self.rng.choice(["np.zeros(3{})", "np.ones(4{})", "np.empty(3{})"])
+        self.emit(depth, f"{name} = {make.format(self.dtype)}")
+        i = self.fresh("i")
+        self.emit(depth, f"for {i} in range(len({name})):")
+        before = f" + 0.5 * {name}[{i} - 1] * ({i} > 0)" if "empty" not in make else ""
+        self.emit(depth + 1, f"{name}[{i}] = a[{i}] * {self.atom(scope)}{before}")
+        self.emit(depth, f"t += 0.1 * np.sum(np.sin({name}))")
+
+    def calls(self, depth: int, scope: Scope) -> None:
+        k = self.index(scope)
+        text = self.rng.choice(
+            [
+                f"t += 0.1 * smooth(a, {k})",
+                f"t = 0.2 * smooth(m[{k}], 1)",
+                f"s = 0.3 * smooth(m[:, 1], {k})",
+                "t = np.sin(fold(a, 0, 4))",
+                "s += 0.1 * fold(b, 1, 4)",
+            ]
+        )
+        self.emit(depth, text)
+
+    def items(self, depth: int, scope: Scope) -> None:
+        """A list of numbers that a loop carries."""
+        name, i = self.fresh("c"), self.fresh("i")
+        self.emit(depth, f"{name} = [t, {self.atom(scope)}, 0.2]")
+        self.emit(depth, f"for {i} in range(n - 2):")
+        inner = self.inner(scope, [i])
+        text = self.rng.choice(
+            [
+                f"{name} = [{name}[1], np.sin({name}[0] * {self.atom(inner)}), s]",
+                f"{name}[1] = np.sin({name}[0] + {self.atom(inner)})",
+                f"{name} = {name}[1:] + [{self.bounded(inner)}]",
+                f"{name}[0], {name}[2] = {name}[2], 0.7 * {name}[0]",
+            ]
+        )
+        self.emit(depth + 1, text)
+        self.emit(depth, f"t += 0.2 * {name}[0] - {name}[1] * {name}[2]")
 
     def swap(self, depth: int, scope: Scope) -> None:
         i, j = self.index(scope), self.index(scope)
@@ -218,47 +272,89 @@ class Generator:
             "break" if kind < 0.45 else "continue" if kind < 0.9 else "return t * s",
         )
 
+    # ---------------------------------------------------------- with a body
+
     def inner(self, scope: Scope, ints: list[str], in_loop: bool = True) -> Scope:
-        inner = Scope(scope.ints + ints, scope.depth + 1, in_loop, scope.budget // 2)
-        return inner
+        return Scope(
+            scope.ints + ints,
+            list(scope.views),
+            scope.depth + 1,
+            in_loop,
+            scope.budget // 2,
+        )
+
+    def after(self, depth: int, scope: Scope) -> None:
+        """What may follow a loop: its else."""
+        if self.rng.random() < 0.15:
+            self.emit(depth, "else:")
+            self.body(depth + 1, self.inner(scope, [], scope.in_loop))
 
     def loop(self, depth: int, scope: Scope) -> None:
         i = self.fresh("i")
         spans = ["range(n)", "range(1, n)", "range(n - 1, -1, -1)", "range(0, n, 2)"]
-        spans += ["range(3)", "range(n - n)"]
+        spans += ["range(3)", "range(n - n)", "range(2, -3, -1)[:3]"]
         spans += [f"range({j}, n)" for j in scope.ints]
         spans += [f"range({j})" for j in scope.ints if j.startswith("i")]
+        last = self.rng.random() < 0.2
+        if last:
+            self.emit(depth, f"{i} = 1")
         self.emit(depth, f"for {i} in {self.rng.choice(spans)}:")
         self.body(depth + 1, self.inner(scope, [i]))
+        self.after(depth, scope)
+        if last:
+            self.emit(depth, f"t += 0.1 * {i} * a[{i}]")
 
     def ragged(self, depth: int, scope: Scope) -> None:
         if not scope.ints:
             return self.loop(depth, scope)
-        i = self.fresh("i")
-        self.emit(depth, f"for {i} in range(p[{self.rng.choice(scope.ints)}]):")
+        i, array = self.fresh("i"), self.rng.choice("pq")
+        k = self.rng.choice(scope.ints)
+        self.emit(depth, f"for {i} in range({array}[{k}]):")
         return self.body(depth + 1, self.inner(scope, [i]))
+
+    def rows(self, depth: int, scope: Scope) -> None:
+        """A loop over rows, which are views, or over elements."""
+        i, row = self.fresh("i"), self.fresh("v")
+        what, view = self.rng.choice([("m", True), ("a", False), ("m.T", True)])
+        self.emit(depth, f"for {i}, {row} in enumerate({what}):")
+        inner = self.inner(scope, [f"({i} % 3)"])
+        if view:
+            inner.views.append(row)
+        else:
+            self.emit(depth + 1, f"t += 0.1 * {row} * {row}")
+        self.body(depth + 1, inner)
 
     def while_loop(self, depth: int, scope: Scope) -> None:
         k = self.fresh("k")
         self.emit(depth, f"{k} = 0")
-        limit = self.rng.choice(["3", "n", "2 + n % 2"])
+        limit = self.rng.choice(["3", "n", "2 + n % 2", "q[0]"])
         extra = self.rng.choice(
             ["", " and t * t < 4.0", f" and ({self.condition(scope)})"]
         )
         self.emit(depth, f"while {k} < {limit}{extra}:")
         self.emit(depth + 1, f"{k} += 1")
         self.body(depth + 1, self.inner(scope, [f"({k} % n)"]))
+        self.after(depth, scope)
+
+    def converge(self, depth: int, scope: Scope) -> None:
+        """Steps until nothing moves, at most a few."""
+        k, old = self.fresh("k"), self.fresh("old")
+        self.emit(depth, f"for {k} in range(9):")
+        self.emit(depth + 1, f"{old} = t")
+        self.emit(depth + 1, f"t = 0.3 * np.cos(t + {self.atom(scope)})")
+        self.body(depth + 1, self.inner(scope, [f"({k} % n)"]))
+        self.emit(depth + 1, f"if (t - {old}) ** 2 < 1e-3:")
+        self.emit(depth + 2, "break")
 
     def branch(self, depth: int, scope: Scope) -> None:
         self.emit(depth, f"if {self.condition(scope)}:")
-        inner = self.inner(scope, [], scope.in_loop)
-        self.body(depth + 1, inner)
+        self.body(depth + 1, self.inner(scope, [], scope.in_loop))
         if self.rng.random() < 0.3:
             self.emit(depth, f"elif {self.condition(scope)}:")
-            self.body(depth + 1, inner)
+            self.body(depth + 1, self.inner(scope, [], scope.in_loop))
         if self.rng.random() < 0.6:
             self.emit(depth, "else:")
-            self.body(depth + 1, inner)
+            self.body(depth + 1, self.inner(scope, [], scope.in_loop))
 
 
 def program(seed: int) -> str:
@@ -266,39 +362,9 @@ def program(seed: int) -> str:
     return Generator(seed).source()
 
 
-def arguments(seed: int) -> tuple[Any, ...]:
-    """Arguments for a program."""
+def arguments(seed: int, dtype: Any = np.float64) -> tuple[Any, ...]:
+    """Arguments for a program; arrays of floats have the dtype."""
     rng = np.random.default_rng(seed)
-    x = rng.uniform(-1.0, 1.0, SIZE)
-    w = rng.uniform(-1.0, 1.0, SIZE)
+    x = rng.uniform(-1.0, 1.0, SIZE).astype(dtype)
+    w = rng.uniform(-1.0, 1.0, SIZE).astype(dtype)
     return x, w, float(rng.uniform(-1, 1)), rng.permutation(SIZE), SIZE
-
-
-def complex_numpy() -> SimpleNamespace:
-    """What stands for NumPy in a complex-step run."""
-
-    def zeros(shape: Any) -> Any:
-        return np.zeros(shape, dtype=complex)
-
-    names = ("sin", "cos", "tanh", "sum", "where", "dot")
-    return SimpleNamespace(zeros=zeros, **{k: getattr(np, k) for k in names})
-
-
-def complex_step(source: str, args: tuple[Any, ...]) -> list[Any]:
-    """Derivatives by x, w and s: exact to rounding (Squire and Trapp, 1998)."""
-    namespace: dict[str, Any] = {"np": complex_numpy()}
-    exec(compile(source, "<complex>", "exec"), namespace)
-    h = 1e-30
-    grads: list[Any] = []
-    for k in range(3):
-        grad = np.zeros(np.shape(args[k]))
-        for at in np.ndindex(grad.shape):
-            moved = [np.array(a, dtype=complex) for a in args[:2]]
-            moved += [np.complex128(args[2])]
-            if at:
-                moved[k][at] += 1j * h
-            else:
-                moved[k] += 1j * h
-            grad[at] = np.imag(namespace["program"](*moved, *args[3:])) / h
-        grads.append(grad)
-    return grads

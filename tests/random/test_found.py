@@ -1,0 +1,169 @@
+"""Programs that were wrong once: each stands for a mechanism that was repaired."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradjit
+from gradjit import config
+from gradjit.ops.evaluate import evaluate
+from tests.random.agree import agree
+
+RNG = np.random.default_rng(7)
+X = RNG.uniform(-1.0, 1.0, 6)
+Y = RNG.uniform(-1.0, 1.0, 6)
+M = RNG.uniform(-1.0, 1.0, (6, 6))
+AT = np.array([0, 1, 1, 3, 5, 0])
+
+
+# An equality of extents that holds in a loop was believed after it.
+
+
+def diagonal_added_in_a_loop(m: Any, at: Any, s: float) -> Any:
+    b = np.ones(m.shape[0])
+    for row in m:
+        np.add.at(b, at, np.diag(m) * b * s)
+        row[0] = b[1]
+    return np.sum(b * b)
+
+
+# A view that is written into was printed inside of its consumer, and had no name.
+
+
+def stride_of_a_matrix_written_in_a_loop(m: Any, n: int) -> Any:
+    a = m[0]
+    a[1:] = a[:-1]
+    b = m.reshape(-1)[::6]
+    a[[0, 0, 2]] += b[2:5]
+    for _ in range(n, 0, -1):
+        b[1:] = a[:-1]
+    return np.sum(m * m) + np.sum(np.sin(a)) + np.sum(b)
+
+
+# A name that is bound on some paths only, joined twice.
+
+
+def bound_in_an_inner_loop(x: Any, s: float) -> Any:
+    t = 0.0
+    if s > 0:
+        for i in range(len(x)):
+            v = x[i]
+            while v * v > 0.01:
+                v = v * 0.5 * math.cos(v)
+                t += v * s
+                if t > 2:
+                    return t * x[0]
+    else:
+        v = s
+        t = x[1]
+    return t + v * s
+
+
+# Lists that operators, stars and keywords make were taken for lists from outside.
+
+
+def joined_lists(x: Any, n: int) -> Any:
+    items = [x[0]] * 2 + [x[1]]
+    for i in range(n):
+        items = items * 1
+        items[1] = items[1] * x[i] + items[2]
+    return items[0] * items[1]
+
+
+def starred_list(x: Any, n: int) -> Any:
+    first, *items = x[0], x[1], x[2]
+    for i in range(n):
+        items[0] = items[1] * x[i]
+        items[1] = items[0] + first
+    return items[0] * items[1]
+
+
+def _keywords(n: int, **values: Any) -> Any:
+    for _ in range(n):
+        values["a"] = values["a"] * values["b"]
+    return values["a"]
+
+
+def keyword_dict(x: Any, n: int) -> Any:
+    return _keywords(n, a=x[0], b=x[1]) + _keywords(n, a=x[2], b=x[3])
+
+
+def joined_dicts(x: Any, n: int) -> Any:
+    d = {"a": x[0]} | {"b": x[1]}
+    for i in range(n):
+        d = d | {"a": d["b"] * x[i]}
+        d["b"] = d["a"] ** 2
+    return d["b"]
+
+
+# The test of an exit was printed after the assignment to a name that it reads.
+
+
+def until_it_moves_no_more(x: Any, s: float) -> Any:
+    t = 0.5
+    for _ in range(9):
+        old = t
+        t = 0.3 * np.cos(t + x[0])
+        if (t - old) ** 2 < 1e-3:
+            break
+    return s * t
+
+
+def newton_with_a_tolerance(x: Any, s: float) -> Any:
+    y = 1.0 + s
+    for _ in range(20):
+        new = y - (y**3 - 2.0 - x[0]) / (3 * y**2)
+        if abs(new - y) < 1e-3:
+            break
+        y = new
+    return y
+
+
+# The interpreter read an empty slice that runs backwards as all of the array.
+
+
+def test_an_empty_slice_backwards_is_empty() -> None:
+    def f(a: Any, n: int) -> Any:
+        for i in range(n):
+            a[:i] += 0.3 * a[:i][::-1]
+        return np.sum(a)
+
+    stages = gradjit.jit(f).lower(X, 3).stages
+    want = X.copy()
+    total, after = evaluate(stages["trace"], [X, 3])
+    np.testing.assert_allclose(total, f(want, 3))
+    np.testing.assert_allclose(after, want)
+
+
+CASES: list[tuple[Any, ...]] = [
+    (diagonal_added_in_a_loop, M, AT, 0.7),
+    (stride_of_a_matrix_written_in_a_loop, M, 3),
+    (bound_in_an_inner_loop, X, 0.7),
+    (joined_lists, X, 3),
+    (starred_list, X, 3),
+    (keyword_dict, X, 3),
+    (joined_dicts, X, 2),
+    (until_it_moves_no_more, X, 0.7),
+    (newton_with_a_tolerance, X, 0.7),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c[0].__name__)
+def test_programs_that_were_wrong(case: tuple[Any, ...]) -> None:
+    function, *args = case
+    with config.override(jit=False, check=True):
+        agree(function, *args)
+
+
+def test_an_unknown_attribute_of_an_array_is_refused_with_its_line() -> None:
+    def f(x: Any) -> Any:
+        x = x * 2
+        x.setfield(1.0, np.float64)
+        return x[0]
+
+    with pytest.raises(gradjit.UnsupportedError, match=r"(?s)test_found.py.*setfield"):
+        gradjit.grad(f)(X)
