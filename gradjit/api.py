@@ -41,6 +41,7 @@ def grad(
     *,
     fastmath: bool = False,
     static: Static = (),
+    parallel: bool = False,
 ) -> Any:
     """The gradient of a function with a scalar result.
 
@@ -51,6 +52,7 @@ def grad(
         has_aux: Whether `f` returns a pair, of which the second is only passed on.
         fastmath: Allow reordering of arithmetic, and take NaN and infinity as absent.
         static: Names of parameters that are compiled for their exact extents.
+        parallel: Run `numba.prange` loops, and big loops over elements, on threads.
 
     Returns:
         A function with the parameters of `f`. A gradient comes in the container of
@@ -72,7 +74,7 @@ def grad(
         (5.0, 2.0)
     """
     transform = Grad(_argnums(argnums), bool(has_aux), value=False)
-    return _make(f, transform, make_options(fastmath, static))
+    return _make(f, transform, make_options(fastmath, static, parallel))
 
 
 def value_and_grad(
@@ -82,6 +84,7 @@ def value_and_grad(
     *,
     fastmath: bool = False,
     static: Static = (),
+    parallel: bool = False,
 ) -> Any:
     """The value and the gradient of a function with a scalar result.
 
@@ -91,6 +94,7 @@ def value_and_grad(
         has_aux: Whether `f` returns a pair, of which the second is only passed on.
         fastmath: Allow reordering of arithmetic, and take NaN and infinity as absent.
         static: Names of parameters that are compiled for their exact extents.
+        parallel: Run `numba.prange` loops, and big loops over elements, on threads.
 
     Returns:
         A function that gives a pair (value, gradient); with `has_aux`,
@@ -106,10 +110,16 @@ def value_and_grad(
         (9.0, 6.0)
     """
     transform = Grad(_argnums(argnums), bool(has_aux), value=True)
-    return _make(f, transform, make_options(fastmath, static))
+    return _make(f, transform, make_options(fastmath, static, parallel))
 
 
-def jit(f: Fn | None = None, *, fastmath: bool = False, static: Static = ()) -> Any:
+def jit(
+    f: Fn | None = None,
+    *,
+    fastmath: bool = False,
+    static: Static = (),
+    parallel: bool = False,
+) -> Any:
     """The function itself, compiled.
 
     NumPy's effects are kept: an array that `f` writes into is changed for the caller.
@@ -118,6 +128,7 @@ def jit(f: Fn | None = None, *, fastmath: bool = False, static: Static = ()) -> 
         f: The function.
         fastmath: Allow reordering of arithmetic, and take NaN and infinity as absent.
         static: Names of parameters that are compiled for their exact extents.
+        parallel: Run `numba.prange` loops, and big loops over elements, on threads.
 
     Returns:
         A function with the parameters and the results of `f`.
@@ -129,7 +140,7 @@ def jit(f: Fn | None = None, *, fastmath: bool = False, static: Static = ()) -> 
         >>> jit(lambda x: 2 * x + 1)(3.0)
         7.0
     """
-    return _make(f, Plain(), make_options(fastmath, static))
+    return _make(f, Plain(), make_options(fastmath, static, parallel))
 
 
 def hvp(
@@ -138,6 +149,7 @@ def hvp(
     *,
     fastmath: bool = False,
     static: Static = (),
+    parallel: bool = False,
 ) -> Any:
     """The Hessian of a scalar function times a vector, without the Hessian.
 
@@ -146,6 +158,7 @@ def hvp(
         argnums: Positions of the arguments to differentiate by, twice.
         fastmath: Allow reordering of arithmetic, and take NaN and infinity as absent.
         static: Names of parameters that are compiled for their exact extents.
+        parallel: Run `numba.prange` loops, and big loops over elements, on threads.
 
     Returns:
         A function of the arguments of `f` and, last, a vector in the container of the
@@ -159,10 +172,12 @@ def hvp(
         >>> hvp(lambda x: x**3)(2.0, 1.0)
         12.0
     """
-    options = make_options(fastmath, static)
+    options = make_options(fastmath, static, parallel)
     numbers = _argnums(argnums)
     if f is None:
-        return partial(hvp, argnums=numbers, fastmath=fastmath, static=static)
+        return partial(
+            hvp, argnums=numbers, fastmath=fastmath, static=static, parallel=parallel
+        )
     inner = Transformed(f, Grad(numbers), options)
     return Transformed(inner, HessianVector(numbers), options)
 
@@ -173,6 +188,7 @@ def jacobian(
     *,
     fastmath: bool = False,
     static: Static = (),
+    parallel: bool = False,
 ) -> Any:
     """The derivatives of all elements of the result by all elements of arguments.
 
@@ -181,6 +197,7 @@ def jacobian(
         argnums: Positions of the arguments to differentiate by.
         fastmath: Allow reordering of arithmetic, and take NaN and infinity as absent.
         static: Names of parameters that are compiled for their exact extents.
+        parallel: Run `numba.prange` loops, and big loops over elements, on threads.
 
     Returns:
         A function that gives an array of shape `out.shape + in.shape`, in the
@@ -196,7 +213,7 @@ def jacobian(
                [0., 4.]])
     """
     transform = Jacobian(_argnums(argnums))
-    return _make(f, transform, make_options(fastmath, static))
+    return _make(f, transform, make_options(fastmath, static, parallel))
 
 
 def hessian(
@@ -205,6 +222,7 @@ def hessian(
     *,
     fastmath: bool = False,
     static: Static = (),
+    parallel: bool = False,
 ) -> Any:
     """The second derivatives of a scalar function.
 
@@ -213,6 +231,7 @@ def hessian(
         argnums: Positions of the arguments to differentiate by, twice.
         fastmath: Allow reordering of arithmetic, and take NaN and infinity as absent.
         static: Names of parameters that are compiled for their exact extents.
+        parallel: Run `numba.prange` loops, and big loops over elements, on threads.
 
     Returns:
         A function that gives an array of shape `in.shape + in.shape`; for several
@@ -228,10 +247,16 @@ def hessian(
         array([[ 6.,  0.],
                [ 0., 12.]])
     """
-    options = make_options(fastmath, static)
+    options = make_options(fastmath, static, parallel)
     numbers = _argnums(argnums)
     if f is None:
-        return partial(hessian, argnums=numbers, fastmath=fastmath, static=static)
+        return partial(
+            hessian,
+            argnums=numbers,
+            fastmath=fastmath,
+            static=static,
+            parallel=parallel,
+        )
     inner = Transformed(f, Grad(numbers), options)
     return Transformed(inner, Jacobian(numbers, "hessian"), options)
 

@@ -14,6 +14,7 @@ from gradjit.ir.tree import Tree, flatten
 from gradjit.trace import source
 from gradjit.trace.call import call
 from gradjit.trace.functional import common, is_leaf, rank_of, symbol, tracing
+from gradjit.trace.handle import Handle
 from gradjit.trace.iterate import Traversal
 from gradjit.trace.outside import whole
 from gradjit.trace.region import Body
@@ -67,7 +68,21 @@ def mapped(
         out.store(call(b, f, own, named), at[0])
 
     body = Body(run, tuple, lambda _: None, (), (), site)
-    return out.run(Traversal(0, count, 1, lambda i: i), count, bind, body)
+    shared = [x for x, a in zip(values, places, strict=True) if a is None]
+    before = [_version(x) for x in shared]
+    result = out.run(Traversal(0, count, 1, lambda i: i, True), count, bind, body)
+    if [_version(x) for x in shared] != before:
+        raise UnsupportedError(
+            "vmap: the function writes into an array that all items share",
+            site,
+            "Write into a copy, or give its axis in in_axes.",
+        )
+    return result
+
+
+def _version(x: Any) -> Any:
+    """What is in an array now, to see whether it is written into."""
+    return x.buffer.version if isinstance(x, Handle) else None
 
 
 def definition(f: Any) -> Loc:
