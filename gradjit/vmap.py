@@ -17,7 +17,13 @@ from gradjit.transformed import Transformed
 Fn = Callable[..., Any]
 
 
-def vmap(f: Fn | None = None, in_axes: Any = 0, out_axes: Any = 0) -> Any:
+def vmap(
+    f: Fn | None = None,
+    in_axes: Any = 0,
+    out_axes: Any = 0,
+    *,
+    parallel: bool = False,
+) -> Any:
     """A function of items as a function of arrays of items.
 
     Each item is a call of its own: items may take different branches, and make
@@ -34,6 +40,7 @@ def vmap(f: Fn | None = None, in_axes: Any = 0, out_axes: Any = 0) -> Any:
             mapped over axis 0.
         out_axes: Where that axis is in the results: an int, or a container like the
             result; None for what is the same for all items.
+        parallel: Run the items on several threads, where it is called on arrays.
 
     Returns:
         A function with the parameters of `f`, each mapped one with one more axis, of
@@ -62,12 +69,13 @@ def vmap(f: Fn | None = None, in_axes: Any = 0, out_axes: Any = 0) -> Any:
         array([1., 2.])
     """
     if f is None:
-        return partial(vmap, in_axes=in_axes, out_axes=out_axes)
+        return partial(vmap, in_axes=in_axes, out_axes=out_axes, parallel=parallel)
     if not callable(f):
         raise DtypeError(f"vmap takes a function, not {f!r}")
     check_axes(in_axes, "in_axes")
     check_axes(out_axes, "out_axes")
-    return Transformed(_Mapped(f, in_axes, out_axes), Plain("vmap"), Options())
+    options = Options(parallel=bool(parallel))
+    return Transformed(_Mapped(f, in_axes, out_axes), Plain("vmap"), options)
 
 
 class _Default(Enum):

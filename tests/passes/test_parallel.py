@@ -15,6 +15,7 @@ import gradjit
 from gradjit import UnsupportedError, vmap
 from gradjit.ir.tree import flatten
 from gradjit.passes import work
+from gradjit.passes.placed import verify_placed
 
 N = 37
 X = np.linspace(-1.0, 1.5, N)
@@ -233,6 +234,7 @@ class Fake:
 def interpreted(f: Any, numba: Fake, *args: Any) -> Any:
     """What the emitted source computes when Python runs it."""
     lowered = f.lower(*args)
+    verify_placed(list(lowered.stages.values())[-1])
     source = lowered.source.replace("import numba\n", "")
     space: dict[str, Any] = {"numba": numba, "__name__": "emitted"}
     exec(compile(source, "emitted", "exec"), space)
@@ -475,6 +477,26 @@ def test_vmap_refuses_writes_into_what_items_share() -> None:
 
     with pytest.raises(UnsupportedError, match="an array that all items share"):
         vmap(f, (0, None))(X, W.copy())
+
+
+def test_rows_of_a_jacobian() -> None:
+    def f(x: Any) -> Any:
+        y = np.empty(3)
+        for i in range(3):
+            y[i] = np.sum(x ** (i + 1)) * x[i]
+        return y
+
+    want = gradjit.jacobian(f)(X[:6])
+    divided = gradjit.jacobian(f, parallel=True)
+    _, got = interpreted(divided, Fake(2, "backward"), X[:6])
+    np.testing.assert_allclose(got, want)
+    assert "numba.prange" in divided.source
+
+
+def test_vmap_on_threads() -> None:
+    f = vmap(lambda x: np.sum(x * x), parallel=True)
+    np.testing.assert_allclose(f(A), np.sum(A * A, axis=1))
+    assert "numba.prange" in f.source
 
 
 def test_export(tmp_path: Any) -> None:
