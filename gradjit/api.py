@@ -41,6 +41,7 @@ def grad(
     *,
     fastmath: bool = False,
     static: Static = (),
+    parallel: bool = False,
     memory: int | str | None = None,
 ) -> Any:
     """The gradient of a function with a scalar result.
@@ -52,6 +53,7 @@ def grad(
         has_aux: Whether `f` returns a pair, of which the second is only passed on.
         fastmath: Allow reordering of arithmetic, and take NaN and infinity as absent.
         static: Names of parameters that are compiled for their exact extents.
+        parallel: Run `numba.prange` loops, and big loops over elements, on threads.
         memory: What may be saved for the way back, in bytes or as "256MB". Where a
             loop needs more, it is cut into segments that are run again.
 
@@ -75,7 +77,7 @@ def grad(
         (5.0, 2.0)
     """
     transform = Grad(_argnums(argnums), bool(has_aux), value=False)
-    return _make(f, transform, make_options(fastmath, static, memory))
+    return _make(f, transform, make_options(fastmath, static, parallel, memory))
 
 
 def value_and_grad(
@@ -85,6 +87,7 @@ def value_and_grad(
     *,
     fastmath: bool = False,
     static: Static = (),
+    parallel: bool = False,
     memory: int | str | None = None,
 ) -> Any:
     """The value and the gradient of a function with a scalar result.
@@ -95,6 +98,7 @@ def value_and_grad(
         has_aux: Whether `f` returns a pair, of which the second is only passed on.
         fastmath: Allow reordering of arithmetic, and take NaN and infinity as absent.
         static: Names of parameters that are compiled for their exact extents.
+        parallel: Run `numba.prange` loops, and big loops over elements, on threads.
         memory: What may be saved for the way back, in bytes or as "256MB". Where a
             loop needs more, it is cut into segments that are run again.
 
@@ -112,10 +116,16 @@ def value_and_grad(
         (9.0, 6.0)
     """
     transform = Grad(_argnums(argnums), bool(has_aux), value=True)
-    return _make(f, transform, make_options(fastmath, static, memory))
+    return _make(f, transform, make_options(fastmath, static, parallel, memory))
 
 
-def jit(f: Fn | None = None, *, fastmath: bool = False, static: Static = ()) -> Any:
+def jit(
+    f: Fn | None = None,
+    *,
+    fastmath: bool = False,
+    static: Static = (),
+    parallel: bool = False,
+) -> Any:
     """The function itself, compiled.
 
     NumPy's effects are kept: an array that `f` writes into is changed for the caller.
@@ -124,6 +134,7 @@ def jit(f: Fn | None = None, *, fastmath: bool = False, static: Static = ()) -> 
         f: The function.
         fastmath: Allow reordering of arithmetic, and take NaN and infinity as absent.
         static: Names of parameters that are compiled for their exact extents.
+        parallel: Run `numba.prange` loops, and big loops over elements, on threads.
 
     Returns:
         A function with the parameters and the results of `f`.
@@ -135,7 +146,7 @@ def jit(f: Fn | None = None, *, fastmath: bool = False, static: Static = ()) -> 
         >>> jit(lambda x: 2 * x + 1)(3.0)
         7.0
     """
-    return _make(f, Plain(), make_options(fastmath, static))
+    return _make(f, Plain(), make_options(fastmath, static, parallel))
 
 
 def hvp(
@@ -144,6 +155,7 @@ def hvp(
     *,
     fastmath: bool = False,
     static: Static = (),
+    parallel: bool = False,
 ) -> Any:
     """The Hessian of a scalar function times a vector, without the Hessian.
 
@@ -152,6 +164,7 @@ def hvp(
         argnums: Positions of the arguments to differentiate by, twice.
         fastmath: Allow reordering of arithmetic, and take NaN and infinity as absent.
         static: Names of parameters that are compiled for their exact extents.
+        parallel: Run `numba.prange` loops, and big loops over elements, on threads.
 
     Returns:
         A function of the arguments of `f` and, last, a vector in the container of the
@@ -165,10 +178,12 @@ def hvp(
         >>> hvp(lambda x: x**3)(2.0, 1.0)
         12.0
     """
-    options = make_options(fastmath, static)
+    options = make_options(fastmath, static, parallel)
     numbers = _argnums(argnums)
     if f is None:
-        return partial(hvp, argnums=numbers, fastmath=fastmath, static=static)
+        return partial(
+            hvp, argnums=numbers, fastmath=fastmath, static=static, parallel=parallel
+        )
     inner = Transformed(f, Grad(numbers), options)
     return Transformed(inner, HessianVector(numbers), options)
 
@@ -179,6 +194,7 @@ def jacobian(
     *,
     fastmath: bool = False,
     static: Static = (),
+    parallel: bool = False,
 ) -> Any:
     """The derivatives of all elements of the result by all elements of arguments.
 
@@ -187,6 +203,7 @@ def jacobian(
         argnums: Positions of the arguments to differentiate by.
         fastmath: Allow reordering of arithmetic, and take NaN and infinity as absent.
         static: Names of parameters that are compiled for their exact extents.
+        parallel: Run `numba.prange` loops, and big loops over elements, on threads.
 
     Returns:
         A function that gives an array of shape `out.shape + in.shape`, in the
@@ -202,7 +219,7 @@ def jacobian(
                [0., 4.]])
     """
     transform = Jacobian(_argnums(argnums))
-    return _make(f, transform, make_options(fastmath, static))
+    return _make(f, transform, make_options(fastmath, static, parallel))
 
 
 def hessian(
@@ -211,6 +228,7 @@ def hessian(
     *,
     fastmath: bool = False,
     static: Static = (),
+    parallel: bool = False,
 ) -> Any:
     """The second derivatives of a scalar function.
 
@@ -219,6 +237,7 @@ def hessian(
         argnums: Positions of the arguments to differentiate by, twice.
         fastmath: Allow reordering of arithmetic, and take NaN and infinity as absent.
         static: Names of parameters that are compiled for their exact extents.
+        parallel: Run `numba.prange` loops, and big loops over elements, on threads.
 
     Returns:
         A function that gives an array of shape `in.shape + in.shape`; for several
@@ -234,10 +253,16 @@ def hessian(
         array([[ 6.,  0.],
                [ 0., 12.]])
     """
-    options = make_options(fastmath, static)
+    options = make_options(fastmath, static, parallel)
     numbers = _argnums(argnums)
     if f is None:
-        return partial(hessian, argnums=numbers, fastmath=fastmath, static=static)
+        return partial(
+            hessian,
+            argnums=numbers,
+            fastmath=fastmath,
+            static=static,
+            parallel=parallel,
+        )
     inner = Transformed(f, Grad(numbers), options)
     return Transformed(inner, Jacobian(numbers, "hessian"), options)
 

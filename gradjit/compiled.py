@@ -20,6 +20,7 @@ from gradjit.fastcall import (
 from gradjit.ir.types import ArrayType
 from gradjit.leaf import prepare, refuse_folded, refuse_overlap, written_back
 from gradjit.lowered import Call, Lowered
+from gradjit.passes.parallel import is_parallel
 from gradjit.trace.guards import keys_of
 from gradjit.transform import has_effects
 
@@ -130,7 +131,9 @@ def compile_lowered(lowered: Lowered, slow: Callable[..., Any]) -> Compiled:
     module = load(lowered.source, function.label)
     options = function.options
     emitted = getattr(module, function.label)
-    kernel = compile_function(emitted, lowered.types, options.fastmath)
+    kernel = compile_function(
+        emitted, lowered.types, options.fastmath, is_parallel(lowered.program.graph)
+    )
     site, text = _site(lowered)
     run = plain_call(site, text, kernel)
     fast = None

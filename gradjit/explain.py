@@ -26,6 +26,7 @@ def explain(lowered: Lowered) -> str:
             "buffers", ("name", "shape", "bytes", "made by"), _buffers(lowered, block)
         ),
         _table("loops", ("over", "computes", "line"), _loops(lowered, block)),
+        _threads(block),
     ]
     return "\n\n".join(p for p in parts if p)
 
@@ -154,6 +155,19 @@ def _loops(lowered: Lowered, block: Block) -> list[Row]:
             carried = ", ".join(_name(lowered, o) for o in eqn.outs)
             rows.append(("while", carried, line))
     return rows
+
+
+def _threads(block: Block) -> str:
+    """Loops that may run on several threads, and those that may not."""
+    rows: list[Row] = []
+    for eqn in walk(block):
+        line = str(eqn.loc.line) if eqn.loc is not None else ""
+        if eqn.params.get("parallel") == "chunks":
+            rows.append((line, "in chunks, if there is enough to do", ""))
+        elif "serial" in eqn.params:
+            rows.append((line, "one after the other", eqn.params["serial"]))
+    head = ("line", "iterations", "because")
+    return _table("threads", head, rows) if rows else ""
 
 
 def _name(lowered: Lowered, value: Value) -> str:

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from gradjit.codegen.emit import emit
+from gradjit.codegen.module import PRANGE
 from gradjit.errors import UnsupportedError
 from gradjit.passes import pipeline
+from gradjit.passes.parallel import is_parallel
 from gradjit.transformed import Transformed
 from gradjit.version import VERSION
 
-_DECORATOR = '@numba.njit(error_model="numpy", fastmath={"reassoc"})'
+_OPTIONS = 'error_model="numpy", fastmath={"reassoc"}'
 
 
 def export(f: Any, args: Sequence[Any], path: str | Path) -> Path:
@@ -51,11 +53,18 @@ def export(f: Any, args: Sequence[Any], path: str | Path) -> Path:
         )
     lowered = f.lower(*args).lowering
     program = pipeline.lower(
-        lowered.stages.graphs["eliminate"], pipeline.Stages(), vector_math=False
+        lowered.stages.graphs["eliminate"],
+        pipeline.Stages(),
+        vector_math=False,
+        parallel=lowered.function.options.parallel,
     )
     title = lowered.source.split('"""')[1].splitlines()[0]
     notes = [f"Written by gradjit {VERSION}."]
-    text = emit(program, title, notes, decorator=_DECORATOR, imports=["import numba"])
+    options = _OPTIONS
+    if is_parallel(program.graph):
+        options += f", parallel={dict(PRANGE)}"
+    decorator = f"@numba.njit({options})"
+    text = emit(program, title, notes, decorator=decorator, imports=["import numba"])
     target = Path(path)
     target.write_text(text)
     return target

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gradjit.ir.build import current
 from gradjit.ir.graph import Atom
 from gradjit.ir.tree import flatten, is_number
+from gradjit.ops.region import derived_claims
 from gradjit.ops.sym import Sym, lift
 from gradjit.outputs import with_constants
 from gradjit.trace.builder import TraceBuilder, is_traced
@@ -65,7 +66,7 @@ def inline(
     primal = Primal(name, block, tuple(slots), outputs, *inside, paths, types)
     derived = function.transform.derive(primal.within(function.options.memory))
     given = [*atoms, *(lift(leaves[k]) for k in derived.extras)]
-    results = current().inline(derived.block, given)
+    results = current().inline(derived_claims(derived.block), given)
     outs, shape = flatten(derived.outputs, is_out)
     return shape.unflatten(_wrapped(results, out) for out in outs)
 

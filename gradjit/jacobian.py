@@ -131,7 +131,7 @@ class _Nest:
             b.set_extents(param, b.extents(carry))
         body = b.region((i, *params), lambda *_: self._loop((*at, i), params))
         args = (index(0), stop, index(1), *carries)
-        outs = b.emit("for_", *args, regions=(body,), exits=False)
+        outs = b.emit("for_", *args, regions=(body,), exits=False, parallel="derived")
         for out, carry in zip(outs, carries, strict=True):
             if isinstance(out, Value):
                 b.set_extents(out, b.extents(carry))

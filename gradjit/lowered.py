@@ -23,7 +23,10 @@ from gradjit.leaf import Spec
 from gradjit.options import Options
 from gradjit.outputs import pruned, with_constants
 from gradjit.passes import pipeline
+from gradjit.passes.dce import eliminate
+from gradjit.passes.parallel import refuse_races
 from gradjit.passes.report import Kept
+from gradjit.passes.simplify import simplify
 from gradjit.trace.trace import Input, Traced, trace
 from gradjit.transform import Derived, Primal, Slot, Transform, has_effects
 from gradjit.version import VERSION
@@ -127,6 +130,8 @@ def lower(function: Function, call: Call) -> Lowered:
     traced, slots = trace_call(function, call, paths)
     stages.keep("trace", traced.graph)
     notes: list[Kept] = []
+    if function.options.parallel:
+        refuse_races(eliminate(simplify(traced.graph)))
     derived = _derive(function, call, traced, slots, paths, notes)
     captured = len(traced.graph.block.params) - len(slots)
     params = (*slots, *(-1 - k for k in range(captured)), *derived.extras)
@@ -136,7 +141,7 @@ def lower(function: Function, call: Call) -> Lowered:
     graph = pipeline.optimise(stages.keep(function.transform.name, graph), stages)
     aliases = has_effects(function.transform)
     graph, results, output = pruned(graph, derived.outputs, params, call.specs, aliases)
-    program = pipeline.lower(graph, stages)
+    program = pipeline.lower(graph, stages, parallel=function.options.parallel)
     source = _print(function, program)
     return Lowered(
         function,

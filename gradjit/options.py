@@ -18,11 +18,14 @@ class Options:
         fastmath: Let Numba reorder and contract floating-point arithmetic, and take
             NaN and infinity as absent.
         static: Names of parameters that are compiled for their exact extents.
+        parallel: Run loops over `numba.prange` and big loops over elements on several
+            threads.
         memory: What values saved for the way back may take.
     """
 
     fastmath: bool = False
     static: tuple[str, ...] = ()
+    parallel: bool = False
     memory: Memory | None = None
 
     def more_levels(self) -> Options:
@@ -32,7 +35,7 @@ class Options:
 
     def note(self) -> str:
         """What differs from the defaults, as text."""
-        parts = ["fastmath"] * self.fastmath
+        parts = ["fastmath"] * self.fastmath + ["parallel"] * self.parallel
         parts += [f"static: {', '.join(self.static)}"] * bool(self.static)
         if self.memory is not None:
             parts.append(f"memory: {self.memory.budget} bytes")
@@ -40,14 +43,17 @@ class Options:
 
 
 def make_options(
-    fastmath: bool, static: Any, memory: int | str | None = None
+    fastmath: bool,
+    static: Any,
+    parallel: bool = False,
+    memory: int | str | None = None,
 ) -> Options:
     """Options from what the user wrote."""
     names: tuple[Any, ...] = (static,) if isinstance(static, str) else tuple(static)
     if not all(isinstance(name, str) for name in names):
         raise GradjitError(f"static takes names of parameters, not {static!r}")
     limit = None if memory is None else Memory(_bytes(memory))
-    return Options(bool(fastmath), names, limit)
+    return Options(bool(fastmath), names, bool(parallel), limit)
 
 
 _UNITS = {

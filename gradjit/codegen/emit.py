@@ -55,6 +55,8 @@ def emit(
     used = {n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name)}
     needed = ["import math"] if "math" in used else []
     third = [*imports, *(["import numpy as np"] if "np" in used else [])]
+    if "numba" in used and "import numba" not in third:
+        third.append("import numba")
     own = ["from gradjit import vectormath as vm"] if "vm" in used else []
     head = [_docstring(title, notes)] if title else []
     groups = ["\n".join(sorted(g)) for g in (needed, third, own) if g]

@@ -155,9 +155,11 @@ class Writer:
     def signed(self, eqn: Eqn) -> Eqn:
         """`a + -b` as `a - b`, and `a - -b` as `a + b`: the same number."""
         other = {"add": "sub", "sub": "add"}.get(eqn.op.name)
+        if other is None:
+            return eqn
         b = eqn.args[-1]
         inner = self.named.inlined.get(b) if isinstance(b, Value) else None
-        if other is None or inner is None or inner.op.name != "neg":
+        if inner is None or inner.op.name != "neg":
             return eqn
         if inner.out.type.dtype != eqn.out.type.dtype:
             return eqn

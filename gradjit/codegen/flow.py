@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from gradjit.errors import InternalError
 from gradjit.ir.graph import Atom, Block, Const, Eqn, Value
 
 if TYPE_CHECKING:
@@ -44,7 +45,11 @@ def print_for(p: Printer, eqn: Eqn) -> None:
     inits = eqn.args[3:]
     print_copies(p, eqn.outs, inits)
     p.comment(eqn.loc)
-    head = f"for {p.name(body.params[0])} in {_range(p, eqn.args[:3])}:"
+    items = _range(p, eqn.args[:3])
+    if eqn.params.get("parallel") == "chunks":
+        items = f"numba.p{items}"
+        _require_in_place(p, eqn)
+    head = f"for {p.name(body.params[0])} in {items}:"
     exits = eqn.params.get("exits", False)
     with p.body(head, eqn.loc):
         if exits and eqn.outs[0] in p.named.breaks:
@@ -58,6 +63,12 @@ def print_for(p: Printer, eqn: Eqn) -> None:
         print_copies(p, eqn.outs, body.results)
         if late:
             _break_if(p, eqn.outs[0])
+
+
+def _require_in_place(p: Printer, eqn: Eqn) -> None:
+    """Threads share names: what they carry has to stay where it is."""
+    if p.named.copies(eqn.outs, eqn.regions[0].results):
+        raise InternalError("a parallel loop assigns what it carries")
 
 
 def _body_with_break(p: Printer, eqn: Eqn, body: Block) -> None:

@@ -29,6 +29,13 @@ from gradjit.config import settings
 from gradjit.errors import CompileError, InternalError
 from gradjit.ir.types import ArrayType, ScalarType, StackType, Type
 
+# Only what is written as prange runs in parallel, and nothing is rewritten for it.
+PRANGE: Mapping[str, bool] = {
+    "prange": True,
+    **dict.fromkeys(("comprehension", "reduction", "inplace_binop", "setitem"), False),
+    **dict.fromkeys(("numpy", "stencil", "fusion"), False),
+}
+
 Compiled = Callable[..., Any]
 
 # Sums may be taken in another order, so that they vectorise (8 times faster). Without
@@ -173,7 +180,10 @@ def _import(path: Path, module_name: str) -> ModuleType:
 
 
 def compile_function(
-    function: FunctionType, types: Sequence[Type], fastmath: object = False
+    function: FunctionType,
+    types: Sequence[Type],
+    fastmath: object = False,
+    parallel: bool = False,
 ) -> Compiled:
     """A Numba dispatcher for these argument types, from the disk cache if it is there.
 
@@ -183,11 +193,14 @@ def compile_function(
         function: A function of a module that `load` made.
         types: The types of its arguments.
         fastmath: As Numba's option: a bool or a set of flags.
+        parallel: Whether there are loops over `numba.prange` in it.
     """
     if not settings().jit:
         return function
     signature = tuple(numba_type(t) for t in types)
     options = {**_FIXED, "fastmath": fastmath or set(_REORDER)}
+    if parallel:
+        options["parallel"] = dict(PRANGE)
     _compile_helpers(function, options)
     function = _interrupt().interruptible(function)
     try:

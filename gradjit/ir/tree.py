@@ -198,3 +198,31 @@ def assemble(tree: Tree, children: Sequence[Any]) -> Any:
     for name, child in zip(tree.names, children, strict=True):
         object.__setattr__(value, name, child)
     return value
+
+
+def difference(a: Tree, b: Tree, root: str) -> str:
+    """Where two structures differ first, and how; '' if they do not.
+
+    >>> difference(flatten((1, [2]))[1], flatten((1, [2, 3]))[1], "x")
+    'x[1] is a list of 1 and a list of 2'
+    """
+    if a == b:
+        return ""
+    alike = (a.kind, a.type, a.names) == (b.kind, b.type, b.names)
+    if not alike or len(a.children) != len(b.children) or not a.children:
+        return f"{root} is {_shown(a)} and {_shown(b)}"
+    pairs = zip(a.steps(), a.children, b.children, strict=True)
+    return next(d for s, x, y in pairs if (d := difference(x, y, root + s)))
+
+
+def _shown(tree: Tree) -> str:
+    """A structure in words."""
+    if tree.kind == "leaf":
+        return "a value"
+    if tree.kind == "static":
+        assert tree.static is not None
+        return repr(tree.static.value)
+    assert tree.type is not None
+    if tree.kind in ("tuple", "list"):
+        return f"a {tree.type.__name__} of {len(tree.children)}"
+    return f"a {tree.type.__name__} of {', '.join(map(str, tree.names)) or 'nothing'}"

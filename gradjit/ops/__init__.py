@@ -22,6 +22,7 @@ from gradjit.ops import (
     region,
     scipy_special,
     special,
+    threads,
     transcendental,
 )
 
@@ -46,5 +47,6 @@ __all__ = [
     "region",
     "scipy_special",
     "special",
+    "threads",
     "transcendental",
 ]

@@ -8,6 +8,10 @@
     map_(*extents, *dests)                independent iterations over index tuples
 
 With `exits`, the first carry of a `for_` is a bool: the loop ends when it is True.
+`parallel` says "prange" where the user takes the iterations for independent (`prange`,
+`vmap`), and "derived" of the loops that derivatives make of such a one. It is a claim,
+which the pass `parallel` goes by as far as it can prove it; what it divides says
+"chunks".
 `map_` exists only in the program stage, where array expressions have become loops.
 """
 
@@ -17,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gradjit.ir.graph import Block
+from gradjit.ir.graph import Block, Eqn
 from gradjit.ir.op import Op, Params, register
 from gradjit.ir.types import ArrayType, ScalarType, StackType, Type
 
@@ -71,6 +75,26 @@ def _mapped(types: Sequence[Type], params: Params) -> tuple[Type, ...]:
             assert writer.type is not None
             out.append(writer.type)
     return tuple(out)
+
+
+def claims(eqn: Eqn) -> Params:
+    """What the user says of a loop, as far as it holds for loops derived from it."""
+    parallel = eqn.op.name == "for_" and eqn.params.get("parallel")
+    return {"parallel": "derived"} if parallel else {}
+
+
+def derived_claims(block: Block) -> Block:
+    """The block with loops that no user has written."""
+    eqns = tuple(
+        e.with_(
+            params={**e.params, **claims(e)},
+            regions=tuple(map(derived_claims, e.regions)),
+        )
+        if e.regions
+        else e
+        for e in block.eqns
+    )
+    return Block(block.params, eqns, block.results)
 
 
 FOR = register(Op(name="for_", kind="region", doc="A counted loop.", infer=_carried))

@@ -17,9 +17,10 @@ from typing import Any
 from gradjit.errors import NotDifferentiableError
 from gradjit.ir.build import Builder
 from gradjit.ir.graph import Atom, Block, Const, Eqn, Value, free, substitute, values
-from gradjit.ir.op import Update
+from gradjit.ir.op import Params, Update
 from gradjit.ir.types import INDEX, ArrayType, ScalarType, StackType, is_float
 from gradjit.ops import array
+from gradjit.ops.region import claims
 from gradjit.ops.sym import Sym, elementwise, lift
 from gradjit.passes.activity import useful, varied
 from gradjit.passes.cotangent import stretch, times, unbroadcast
@@ -336,7 +337,7 @@ class _Reverse:
         starts = [g or self.zeros(v) for g, v in zip(given, shapes, strict=True)]
         at = Value(INDEX, body.params[0].name if eqn.op.name == "for_" else "")
         block = self.reversed_body(eqn, params, carried, outside, at, span)
-        outs = self.emit_loop(block, span, starts, given)
+        outs = self.emit_loop(block, span, starts, given, claims(eqn))
         for v, out in zip(outside, outs[len(carried) :], strict=True):
             if out is not None:
                 self.ct[v] = out
@@ -405,6 +406,7 @@ class _Reverse:
         span: tuple[Atom, Atom, Atom],
         starts: Sequence[Atom],
         given: Sequence[Atom | None],
+        claimed: Params,
     ) -> list[Atom | None]:
         """The reversed loop, without the cotangents that it leaves as they are."""
         params = block.params[1:]
@@ -429,6 +431,7 @@ class _Reverse:
             regions=(trimmed,),
             names=[params[k].name for k in kept],
             exits=False,
+            **claimed,
         )
         full = list(given)
         for k, out in zip(kept, outs, strict=True):

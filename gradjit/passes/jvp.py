@@ -14,6 +14,7 @@ from gradjit.ir.build import Builder, look
 from gradjit.ir.graph import Atom, Block, Const, Eqn, Value
 from gradjit.ir.types import ScalarType, StackType, dims, is_float
 from gradjit.ops import array
+from gradjit.ops.region import claims
 from gradjit.ops.sym import Sym, elementwise, lift
 from gradjit.passes.activity import varied
 from gradjit.passes.cotangent import stretch, times
@@ -193,7 +194,8 @@ class _Forward:
         regions = tuple(self.region(eqn, r, with_t, r is not body) for r in eqn.regions)
         names = [o.name for o in eqn.outs]
         names += [f"t_{eqn.outs[k].name}" if eqn.outs[k].name else "" for k in with_t]
-        outs = self.b.emit(eqn.op, *args, regions=regions, names=names, **eqn.params)
+        params = {**eqn.params, **claims(eqn)}
+        outs = self.b.emit(eqn.op, *args, regions=regions, names=names, **params)
         self.env.update(zip(eqn.outs, outs[:count], strict=True))
         for k, t in zip(with_t, outs[count:], strict=True):
             self.tangents[eqn.outs[k]] = t

@@ -7,6 +7,7 @@
     rotate     elements that the next iteration reads    program -> program
     vectorise  elementary functions that LLVM vectorises program -> program
     place      versions of an array become writes        program -> program
+    parallel   loops that threads share, if asked for    program -> program
     name       Python names, what is printed inline      program -> named program
 
 Each stage is kept, so that `f.stages["fuse"]` can be printed. Passes do not know one
@@ -27,6 +28,7 @@ from gradjit.passes.dce import eliminate
 from gradjit.passes.fuse import fuse
 from gradjit.passes.hoist import hoist
 from gradjit.passes.name import name
+from gradjit.passes.parallel import parallelise, serialise
 from gradjit.passes.place import place
 from gradjit.passes.remat import itself
 from gradjit.passes.rotate import rotate
@@ -66,19 +68,24 @@ def optimise(graph: Graph, stages: Stages) -> Graph:
     return stages.keep("simplify", simplify(eliminate(simplify(graph))))
 
 
-def lower(graph: Graph, stages: Stages, vector_math: bool = True) -> Named:
+def lower(
+    graph: Graph, stages: Stages, vector_math: bool = True, parallel: bool = False
+) -> Named:
     """The program that is printed.
 
     Args:
         graph: A simplified graph.
         stages: Where the stages in between are kept.
         vector_math: Whether loops may call `gradjit.vectormath`.
+        parallel: Whether loops may run on several threads.
     """
-    graph = stages.keep("eliminate", eliminate(graph))
+    graph = stages.keep("eliminate", eliminate(graph if parallel else serialise(graph)))
     graph = stages.keep("fuse", hoist(eliminate(fuse(graph))), "program")
     graph = stages.keep("settle", settle(graph), "program")
     graph = stages.keep("rotate", rotate(graph), "program")
     if vector_math:
         graph = stages.keep("vectorise", vectorise(graph), "program")
     graph = stages.keep("place", itself(place(graph)), "program")
+    if parallel:
+        graph = stages.keep("parallel", parallelise(graph), "program")
     return name(graph)

@@ -64,23 +64,29 @@ def rotate(graph: Graph) -> Graph:
         The graph with the same stores and fewer loads.
     """
     facts = gather_facts(graph.block)
-    return Graph(graph.name, _block(graph.block, facts), graph.mutated)
+    return Graph(graph.name, _block(graph.block, facts, False), graph.mutated)
 
 
-def _block(block: Block, facts: Facts) -> Block:
+def _block(block: Block, facts: Facts, shared: bool) -> Block:
     out: list[Eqn] = []
     for eqn in block.eqns:
         if _is_candidate(eqn):
-            out.extend(_Loop(eqn, facts).rotated())
+            out.extend(_Loop(eqn, facts, shared).rotated())
         else:
-            regions = tuple(_block(r, facts) for r in eqn.regions)
+            inside = shared or _may_be_shared(eqn)
+            regions = tuple(_block(r, facts, inside) for r in eqn.regions)
             out.append(eqn.with_(regions=regions) if regions else eqn)
     return Block(block.params, tuple(out), block.results)
 
 
+def _may_be_shared(eqn: Eqn) -> bool:
+    """Whether threads may share the iterations of a loop."""
+    return eqn.op.name == "for_" and bool(eqn.params.get("parallel"))
+
+
 def _is_candidate(eqn: Eqn) -> bool:
     """Whether a loop is counted by a constant, innermost, and has no effects."""
-    if eqn.op.name != "for_" or eqn.params.get("exits"):
+    if eqn.op.name != "for_" or eqn.params.get("exits") or _may_be_shared(eqn):
         return False
     step = eqn.args[2]
     if not isinstance(step, Const) or step.value == 0:
@@ -111,14 +117,16 @@ class _Loop:
     """A loop whose loads are traced back to writes.
 
     Attributes:
+        shared: Whether the loop is inside of one that threads may share.
         made: The equations of the body by their results.
         scalars: The writes whose values the next iteration reads.
         reads: What loads and additions read, by their results.
     """
 
-    def __init__(self, eqn: Eqn, facts: Facts) -> None:
+    def __init__(self, eqn: Eqn, facts: Facts, shared: bool) -> None:
         self.eqn = eqn
         self.facts = facts
+        self.shared = shared
         (self.body,) = eqn.regions
         self.index, *self.carries = self.body.params
         step = eqn.args[2]
@@ -154,6 +162,8 @@ class _Loop:
         at = subscript(read, self.facts)
         if at is None or any(v in self.inside for form in at for v in form.terms):
             return
+        if self.shared and not any(self.index in form.terms for form in at):
+            return  # a sum of all threads, which has to be seen as one
         start = self.seen(read.args[0], at, 0)
         if not isinstance(start, Value) or start not in self.carries:
             return

@@ -125,9 +125,9 @@ def _is_python(fn: Any) -> bool:
 
 def _own_float(x: Any) -> Any:
     """NumPy's functions make a float64 of a Python float, which does not yield."""
-    if isinstance(x, Sym) and isinstance(x.type, ScalarType):
-        if x.type.weak and x.type.dtype.kind == "f":
-            return cast(x, x.type.dtype)
+    kind = x.type if isinstance(x, Sym) else None
+    if isinstance(kind, ScalarType) and kind.weak and kind.dtype.kind == "f":
+        return cast(x, kind.dtype)
     return x
 
 

@@ -20,12 +20,16 @@ from gradjit.ops.sym import Sym
 
 @dataclass(frozen=True, slots=True)
 class Traversal:
-    """Items `item(i)` for i in range(start, stop, step)."""
+    """Items `item(i)` for i in range(start, stop, step).
+
+    `parallel` says that the user takes the iterations for independent.
+    """
 
     start: Any
     stop: Any
     step: Any
     item: Callable[[Any], Any]
+    parallel: bool = False
 
     def count(self) -> Any:
         """Number of items."""
@@ -76,15 +80,15 @@ def _int(x: Any) -> int:
     return x.__index__()
 
 
-def traced_range(*args: Any) -> Any:
-    """range(...) of which a bound is traced."""
+def traced_range(*args: Any, parallel: bool = False) -> Any:
+    """range(...) of which a bound is traced, or prange(...)."""
     for arg in args:
         if isinstance(arg, Sym) and (arg.ndim or arg.dtype.kind not in "iu"):
             raise DtypeError(
                 f"range takes integers, not a value of type {arg.type}", current().loc
             )
     start, stop, step = (0, args[0], 1) if len(args) == 1 else (*args, 1)[:3]
-    return Lazy(Traversal(start, stop, step, lambda i: i))
+    return Lazy(Traversal(start, stop, step, lambda i: i, parallel))
 
 
 def traversal(x: Any) -> Traversal | None:

@@ -179,7 +179,10 @@ class _For(Region):
             raise InternalError("a loop with exits has no flag", body.site)
         blocks = plan.blocks([frame], [None], [(index,)])
         plan.settle_inits()
-        emit_loop(plan, "for_", self.range, blocks, {"exits": self.done is not None})
+        claims: dict[str, Any] = {"exits": self.done is not None}
+        if self.way.parallel:
+            claims["parallel"] = "prange"
+        emit_loop(plan, "for_", self.range, blocks, claims)
         keep_extents(plan, leafs, atoms, adopted)
         plan.finish(carries, leafs, atoms, buffers, flags)
 

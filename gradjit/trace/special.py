@@ -25,6 +25,14 @@ def _range(builder: TraceBuilder, *args: Any) -> Any:
     return range(*args)
 
 
+def _independent(builder: TraceBuilder, *args: Any) -> Any:
+    """numba.prange(...): what it runs over is independent."""
+    traced = any(isinstance(a, Sym) for a in args)
+    if not traced and len(range(*args)) <= 1:
+        return range(*args)
+    return iterate.traced_range(*args, parallel=True)
+
+
 def _len(builder: TraceBuilder, x: Any) -> Any:
     if isinstance(x, iterate.Lazy):
         return x.traversal.count()
@@ -155,7 +163,7 @@ def special(fn: Any) -> Special | None:
         found = _SPECIAL.get(fn)
     except TypeError:
         return None
-    return _range if found is None and fn is _prange() else found
+    return _independent if found is None and fn is _prange() else found
 
 
 def _prange() -> Any:

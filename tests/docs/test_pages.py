@@ -15,7 +15,10 @@ def _executed():
     return module.executed
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/how-it-works.md"])
+PAGES = ["README.md", "docs/how-it-works.md", "docs/parallel.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_page_shows_what_its_code_prints(page):
     text = (ROOT / page).read_text()
     assert _executed()(text) == text, f"run: python docs/execute.py {page}"
