@@ -4,6 +4,7 @@
     eliminate  dead code                                 graph   -> graph
     fuse       array ops become loops over elements      graph   -> program
     settle     a zero and what is added to it, one store program -> program
+    turn       loops that may count up                   program -> program
     rotate     elements that the next iteration reads    program -> program
     vectorise  elementary functions that LLVM vectorises program -> program
     place      versions of an array become writes        program -> program
@@ -31,6 +32,7 @@ from gradjit.passes.place import place
 from gradjit.passes.rotate import rotate
 from gradjit.passes.settle import settle
 from gradjit.passes.simplify import simplify
+from gradjit.passes.turn import turn
 from gradjit.passes.vectorise import vectorise
 
 Pass = Callable[[Graph], Graph]
@@ -76,6 +78,7 @@ def lower(graph: Graph, stages: Stages, vector_math: bool = True) -> Named:
     graph = stages.keep("eliminate", eliminate(graph))
     graph = stages.keep("fuse", hoist(eliminate(fuse(graph))), "program")
     graph = stages.keep("settle", settle(graph), "program")
+    graph = stages.keep("turn", eliminate(turn(graph)), "program")
     graph = stages.keep("rotate", rotate(graph), "program")
     if vector_math:
         graph = stages.keep("vectorise", vectorise(graph), "program")
