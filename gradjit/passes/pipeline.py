@@ -6,6 +6,7 @@
     settle     a zero and what is added to it, one store program -> program
     turn       loops that may count up                   program -> program
     rotate     elements that the next iteration reads    program -> program
+    sink       stores that the next iteration overwrites program -> program
     vectorise  elementary functions that LLVM vectorises program -> program
     place      versions of an array become writes        program -> program
     name       Python names, what is printed inline      program -> named program
@@ -32,6 +33,7 @@ from gradjit.passes.place import place
 from gradjit.passes.rotate import rotate
 from gradjit.passes.settle import settle
 from gradjit.passes.simplify import simplify
+from gradjit.passes.sink import sink
 from gradjit.passes.turn import turn
 from gradjit.passes.vectorise import vectorise
 
@@ -80,6 +82,7 @@ def lower(graph: Graph, stages: Stages, vector_math: bool = True) -> Named:
     graph = stages.keep("settle", settle(graph), "program")
     graph = stages.keep("turn", eliminate(turn(graph)), "program")
     graph = stages.keep("rotate", rotate(graph), "program")
+    graph = stages.keep("sink", sink(graph), "program")
     if vector_math:
         graph = stages.keep("vectorise", vectorise(graph), "program")
     graph = stages.keep("place", place(graph), "program")

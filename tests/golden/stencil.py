@@ -40,8 +40,11 @@ def value_and_grad_stencil(u, steps):
             # line 48: a[i] = (a[i - 1] + a[i] + a[i + 1]) / 3.0
             t = d_a_last / 3.0
             d_a[i + 1] = d_a_last2 + t
-            d_a[i] = t
             d_a_last = d_a[i - 1] + t
-            d_a[i - 1] = d_a_last
             d_a_last2 = t
+        # line 47: for i in range(1, n - 1):
+        if n > 2:
+            # line 48: a[i] = (a[i - 1] + a[i] + a[i + 1]) / 3.0
+            d_a[0] = d_a_last
+            d_a[1] = d_a_last2
     return total, d_a
