@@ -3,6 +3,7 @@
     simplify   constants, repeated work                  graph   -> graph
     eliminate  dead code                                 graph   -> graph
     fuse       array ops become loops over elements      graph   -> program
+    unroll     loops over a few neighbours               program -> program
     settle     a zero and what is added to it, one store program -> program
     turn       loops that may count up                   program -> program
     rotate     elements that the next iteration reads    program -> program
@@ -35,6 +36,7 @@ from gradjit.passes.settle import settle
 from gradjit.passes.simplify import simplify
 from gradjit.passes.sink import sink
 from gradjit.passes.turn import turn
+from gradjit.passes.unroll import unroll
 from gradjit.passes.vectorise import vectorise
 
 Pass = Callable[[Graph], Graph]
@@ -79,6 +81,7 @@ def lower(graph: Graph, stages: Stages, vector_math: bool = True) -> Named:
     """
     graph = stages.keep("eliminate", eliminate(graph))
     graph = stages.keep("fuse", hoist(eliminate(fuse(graph))), "program")
+    graph = stages.keep("unroll", unroll(graph), "program")
     graph = stages.keep("settle", settle(graph), "program")
     graph = stages.keep("turn", eliminate(turn(graph)), "program")
     graph = stages.keep("rotate", rotate(graph), "program")
