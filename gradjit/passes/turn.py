@@ -38,6 +38,7 @@ from gradjit.ir.graph import (
     walk,
 )
 from gradjit.ir.types import INT64, ArrayType, ScalarType, dims
+from gradjit.ops.region import Writer
 from gradjit.passes.subscript import WRITES, Subscript, same, subscript
 
 
@@ -295,13 +296,14 @@ class _Accesses:
         """Where the writers of loops over elements write."""
         (body,) = eqn.regions
         dests = eqn.args[eqn.params["ndim"] :]
+        writers: tuple[Writer, ...] = eqn.params["writers"]
         rest = iter(body.results)
-        for writer, out in zip(eqn.params["writers"], eqn.outs, strict=True):
+        for writer, out in zip(writers, eqn.outs, strict=True):
             if self.member(next(rest)) is not None:
                 return False
             if writer.dest < 0:
                 continue
-            dest = dests[writer.dest]
+            dest: Atom = dests[writer.dest]
             at = tuple(self.facts.affine(next(rest)) for _ in dims(dest.type))
             carry = self.member(dest)
             if carry is not None:
