@@ -1,6 +1,9 @@
 """Measure gradjit against the tape, Numba by hand, autograd, JAX and PyTorch.
 
     python -m bench [--only NAME] [--quick] [--json FILE] [--png FILE]
+    python -m bench loops [--only NAME] [--quick] [--json FILE]
+
+The second measures kernels with loops and stores (`bench/loops.py`).
 
 All gradients are compared with each other before anything is timed. The time is that
 of a call that gives value and gradient, from NumPy arrays to NumPy arrays, compiled
@@ -51,6 +54,11 @@ def limit_threads(count: int) -> None:
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["loops"]:
+        limit_threads(1)
+        from bench import loops
+
+        return loops.main(sys.argv[2:])
     options = parse()
     limit_threads(options.threads)
 

@@ -12,7 +12,7 @@ import gc
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,6 +97,14 @@ def measure(workload: Workload, peers: list[Peer], args: Any, effort: Effort) ->
         if row.error[name] > TOLERANCE:
             row.failed[name] = f"differs by {row.error[name]:.1e} from {REFERENCE}"
             del calls[name]
+    row.seconds = interleaved(calls, effort)
+    return row
+
+
+def interleaved(
+    calls: Mapping[str, Callable[[], Any]], effort: Effort
+) -> dict[str, float]:
+    """The median time of each call, in rounds of one block of each."""
     counts = {name: _block(call, effort) for name, call in calls.items()}
     samples: dict[str, list[float]] = {name: [] for name in calls}
     spent = dict.fromkeys(calls, 0.0)
@@ -112,8 +120,7 @@ def measure(workload: Workload, peers: list[Peer], args: Any, effort: Effort) ->
                 samples[name].append(seconds)
     finally:
         gc.enable()
-    row.seconds = {name: statistics.median(times) for name, times in samples.items()}
-    return row
+    return {name: statistics.median(times) for name, times in samples.items()}
 
 
 def _block(call: Callable[[], Any], effort: Effort) -> int:

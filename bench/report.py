@@ -31,6 +31,11 @@ def table(rows: Sequence[Row], names: Sequence[str]) -> str:
             cells.append(duration(seconds) + multiple)
         cells.append(f"{base / hand:.2f}" if base and hand else "-")
         lines.append(cells)
+    return markdown(lines)
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """A Markdown table of a header and rows; all but the first cells to the right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     aligned = [

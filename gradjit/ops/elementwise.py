@@ -141,9 +141,22 @@ MUL = register(
 
 
 def _quotient_vjp(g: Any, out: Any, args: Sequence[Any], params: Params) -> list[Any]:
-    """One division for both cotangents."""
-    share = g / args[1]
+    """One division for both cotangents, and none by a number that is known.
+
+    A division takes five times as long as a product, which it delays in recurrences.
+    """
+    divisor = constant(args[1])
+    if divisor is not None and _is_worth_inverting(divisor):
+        share = g * (1.0 / divisor)
+    else:
+        share = g / args[1]
     return [share, -share * out]
+
+
+def _is_worth_inverting(divisor: float) -> bool:
+    """Whether LLVM cannot do it by itself: it knows that halves are exact."""
+    mantissa, _ = math.frexp(divisor)
+    return 1e-100 < abs(divisor) < 1e100 and abs(mantissa) != 0.5
 
 
 DIV = register(

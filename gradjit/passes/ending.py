@@ -1,7 +1,9 @@
 """How the body of a loop ends: assignments to carried names, and `break`.
 
 A result that could not take the carried name, and that nothing else reads, is printed
-in the assignment at the end of the body (`a, b = b, a + b`). An exit whose flag nobody
+in the assignment at the end of the body (`a, b = b, a + b`), unless something is stored
+before: LLVM vectorises over a carried number if its next value is there before the old
+one goes into memory. An exit whose flag nobody
 reads after the loop is a `break`: at the end of the body if the flag is an expression,
 inside of the branches if the body ends with a branch that decides it.
 """
@@ -16,6 +18,7 @@ from gradjit.ir.named import Named
 from gradjit.ir.types import ScalarType
 from gradjit.passes.inline import Inlining, is_expression, overwritten
 from gradjit.passes.share import Sharing
+from gradjit.passes.subscript import WRITES
 
 
 def inline_results(block: Block, inlining: Inlining, sharing: Sharing) -> bool:
@@ -77,7 +80,7 @@ def _movable_to_end(body: Block, at: int, inlining: Inlining, sharing: Sharing) 
     arrays = {v for v in leaves if not isinstance(v.type, ScalarType)}
     roots = {sharing.root(v) for v in leaves}
     for later in body.eqns[at + 1 :]:
-        if overwritten(later) & arrays:
+        if later.op.name in WRITES or overwritten(later) & arrays:
             return False
         for e in (later, *(x for r in later.regions for x in walk(r))):
             if any(sharing.root(o) in roots for o in e.outs):

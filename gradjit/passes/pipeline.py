@@ -3,8 +3,11 @@
     simplify   constants, repeated work                  graph   -> graph
     eliminate  dead code                                 graph   -> graph
     fuse       array ops become loops over elements      graph   -> program
+    unroll     loops over a few neighbours               program -> program
     settle     a zero and what is added to it, one store program -> program
+    turn       loops that may count up                   program -> program
     rotate     elements that the next iteration reads    program -> program
+    sink       stores that the next iteration overwrites program -> program
     vectorise  elementary functions that LLVM vectorises program -> program
     place      versions of an array become writes        program -> program
     parallel   loops that threads share, if asked for    program -> program
@@ -34,6 +37,9 @@ from gradjit.passes.remat import itself
 from gradjit.passes.rotate import rotate
 from gradjit.passes.settle import settle
 from gradjit.passes.simplify import simplify
+from gradjit.passes.sink import sink
+from gradjit.passes.turn import turn
+from gradjit.passes.unroll import unroll
 from gradjit.passes.vectorise import vectorise
 
 Pass = Callable[[Graph], Graph]
@@ -81,8 +87,11 @@ def lower(
     """
     graph = stages.keep("eliminate", eliminate(graph if parallel else serialise(graph)))
     graph = stages.keep("fuse", hoist(eliminate(fuse(graph))), "program")
+    graph = stages.keep("unroll", unroll(graph), "program")
     graph = stages.keep("settle", settle(graph), "program")
+    graph = stages.keep("turn", eliminate(turn(graph)), "program")
     graph = stages.keep("rotate", rotate(graph), "program")
+    graph = stages.keep("sink", sink(graph), "program")
     if vector_math:
         graph = stages.keep("vectorise", vectorise(graph), "program")
     graph = stages.keep("place", itself(place(graph)), "program")

@@ -33,7 +33,6 @@ from gradjit.ir.graph import (
     Value,
     defined,
     substitute,
-    walk,
 )
 from gradjit.ir.op import lookup
 from gradjit.ir.types import FLOAT32, FLOAT64, INT64, ScalarType, scalar_of
@@ -43,6 +42,7 @@ from gradjit.passes.subscript import (
     Subscript,
     apart,
     emit_affine,
+    is_simple_loop,
     moved,
     replaced,
     same,
@@ -51,7 +51,6 @@ from gradjit.passes.subscript import (
 
 # Scalars of these are in Numba what they are in NumPy.
 _DTYPES = frozenset({FLOAT64, FLOAT32, INT64})
-_LOOPS = frozenset({"for_", "while_", "map_"})
 
 
 def rotate(graph: Graph) -> Graph:
@@ -70,30 +69,13 @@ def rotate(graph: Graph) -> Graph:
 def _block(block: Block, facts: Facts, shared: bool) -> Block:
     out: list[Eqn] = []
     for eqn in block.eqns:
-        if _is_candidate(eqn):
+        if is_simple_loop(eqn):
             out.extend(_Loop(eqn, facts, shared).rotated())
         else:
-            inside = shared or _may_be_shared(eqn)
+            inside = shared or bool(eqn.params.get("parallel"))
             regions = tuple(_block(r, facts, inside) for r in eqn.regions)
             out.append(eqn.with_(regions=regions) if regions else eqn)
     return Block(block.params, tuple(out), block.results)
-
-
-def _may_be_shared(eqn: Eqn) -> bool:
-    """Whether threads may share the iterations of a loop."""
-    return eqn.op.name == "for_" and bool(eqn.params.get("parallel"))
-
-
-def _is_candidate(eqn: Eqn) -> bool:
-    """Whether a loop is counted by a constant, innermost, and has no effects."""
-    if eqn.op.name != "for_" or eqn.params.get("exits") or _may_be_shared(eqn):
-        return False
-    step = eqn.args[2]
-    if not isinstance(step, Const) or step.value == 0:
-        return False
-    if any(a.type.dtype != INT64 for a in eqn.args[:3]):
-        return False
-    return all(e.op.pure and e.op.name not in _LOOPS for e in walk(eqn.regions[0]))
 
 
 @dataclass(slots=True)

@@ -11,13 +11,29 @@ from collections.abc import Mapping
 
 from gradjit.ir.bounds import Affine, Facts
 from gradjit.ir.build import Builder, index
-from gradjit.ir.graph import Atom, Eqn, Value
+from gradjit.ir.graph import Atom, Const, Eqn, Value, walk
 from gradjit.ir.types import INT64
 
 Subscript = tuple[Affine, ...]
 
 WRITES = frozenset({"store", "add_at"})
+_LOOPS = frozenset({"for_", "while_", "map_"})
 _FIRST = {"index": 1, "store": 2, "add_at": 2}
+
+
+def is_simple_loop(eqn: Eqn) -> bool:
+    """Whether a loop is counted by a constant, innermost, and has no effects.
+
+    Loops that threads may share are not simple: their iterations know no order.
+    """
+    if eqn.op.name != "for_" or eqn.params.get("exits") or eqn.params.get("parallel"):
+        return False
+    step = eqn.args[2]
+    if not isinstance(step, Const) or step.value == 0:
+        return False
+    if any(a.type.dtype != INT64 for a in eqn.args[:3]):
+        return False
+    return all(e.op.pure and e.op.name not in _LOOPS for e in walk(eqn.regions[0]))
 
 
 def subscript(eqn: Eqn, facts: Facts) -> Subscript | None:

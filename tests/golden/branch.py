@@ -21,7 +21,7 @@ def value_and_grad_branch(x):
             s -= np.sin(x_i)
     # line 54: for i in range(len(x)):
     d_x = np.zeros(n)
-    for i in range(n - 1, -1, -1):
+    for i in range(n):
         # line 55: if x[i] > 0.0:
         x_i = x[i]
         d_x[i] += 2.0 * x_i if x_i > 0.0 else -np.cos(x_i)

@@ -19,7 +19,7 @@ def value_and_grad_first_over(x, limit):
             break
     # line 99: for i in range(len(x)):
     d_x = np.zeros(n)
-    for i in range(count - 1, -1, -1):
+    for i in range(count):
         # line 100: s += x[i] * x[i]
         d_x[i] += 2.0 * x[i]
     return s, d_x

@@ -35,10 +35,13 @@ def value_and_grad_stencil(u, steps):
             d_a_last2 = 0.0
         for i in range(n - 2, 0, -1):
             # line 48: a[i] = (a[i - 1] + a[i] + a[i + 1]) / 3.0
-            t = d_a_last / 3.0
+            t = d_a_last * 0.3333333333333333
             d_a[i + 1] = d_a_last2 + t
-            d_a[i] = t
             d_a_last = d_a[i - 1] + t
-            d_a[i - 1] = d_a_last
             d_a_last2 = t
+        # line 47: for i in range(1, n - 1):
+        if n > 2:
+            # line 48: a[i] = (a[i - 1] + a[i] + a[i + 1]) / 3.0
+            d_a[0] = d_a_last
+            d_a[1] = d_a_last2
     return total, d_a
