@@ -10,8 +10,15 @@ from gradjit.ir.types import ArrayType, dims
 _UPDATES = frozenset({"store", "add_at", "scatter", "scatter_add", "copy"})
 
 
+# What was found for a body and the numbers of carries with equal extents.
+Memo = dict[tuple[Block, tuple[int, ...]], list[bool]]
+
+
 def kept_extents(
-    body: Block, params: Sequence[Value], keys: Sequence[Hashable] = ()
+    body: Block,
+    params: Sequence[Value],
+    keys: Sequence[Hashable] = (),
+    memo: Memo | None = None,
 ) -> list[bool]:
     """For each carry whether its extents are the same in every iteration.
 
@@ -20,18 +27,30 @@ def kept_extents(
         params: The carries in the body.
         keys: What the extents of the initial values are; carries with equal keys may
             exchange places (`a, b = b, a`). By default no two are equal.
+        memo: Of the loops inside, which are asked about again and again.
     """
     keys = keys or range(len(params))
+    memo = {} if memo is None else memo
+    numbers: dict[Hashable, int] = {}
+    pattern = tuple(numbers.setdefault(key, k) for k, key in enumerate(keys))
+    if (body, pattern) not in memo:
+        memo[body, pattern] = _kept(body, params, pattern, memo)
+    return memo[body, pattern]
+
+
+def _kept(
+    body: Block, params: Sequence[Value], keys: Sequence[int], memo: Memo
+) -> list[bool]:
     kept = [isinstance(p.type, ArrayType) for p in params]
     while True:
         # If all that is in question keeps its extents, then what does not follow?
-        first: dict[Hashable, Value] = {}
+        first: dict[int, Value] = {}
         alike = {
             p: first.setdefault(key, p)
             for p, key, k in zip(params, keys, kept, strict=True)
             if k
         }
-        origins = _Origins(body, alike)
+        origins = _Origins(body, alike, memo)
         now = [
             p in alike and origins.of(r) is alike[p]
             for p, r in zip(params, body.results, strict=False)
@@ -47,14 +66,21 @@ class _Origins:
     Args:
         block: Where the arrays are.
         alike: Values with equal extents, by one of them.
+        loops: What is known of loops.
         around: The same for the blocks around.
     """
 
     def __init__(
-        self, block: Block, alike: dict[Value, Value], around: _Origins | None = None
+        self,
+        block: Block,
+        alike: dict[Value, Value],
+        loops: Memo,
+        around: _Origins | None = None,
     ) -> None:
         self.made = {out: e for e in block.eqns for out in e.outs}
         self.alike = alike
+        self.loops = loops
+        self.branches: dict[Eqn, list[_Origins]] = {}
         self.around = around
         self.memo: dict[Atom, Atom] = {}
 
@@ -107,8 +133,12 @@ class _Origins:
             self.of(a) if isinstance(a.type, ArrayType) else j
             for j, a in enumerate(inits)
         ]
-        return inits[k] if kept_extents(body, params, keys)[k] else None
+        return inits[k] if kept_extents(body, params, keys, self.loops)[k] else None
 
     def branch(self, eqn: Eqn, k: int) -> Atom | None:
-        ends = [_Origins(r, {}, self).of(r.results[k]) for r in eqn.regions]
+        if eqn not in self.branches:
+            inside = [_Origins(r, {}, self.loops, self) for r in eqn.regions]
+            self.branches[eqn] = inside
+        sides = zip(self.branches[eqn], eqn.regions, strict=True)
+        ends = [origins.of(region.results[k]) for origins, region in sides]
         return ends[0] if ends[0] is ends[1] else None

@@ -26,7 +26,7 @@ from gradjit.passes.activity import useful, varied
 from gradjit.passes.cotangent import stretch, times, unbroadcast
 from gradjit.passes.remat import another, repeated
 from gradjit.passes.report import Kept, kept
-from gradjit.passes.residual import Residuals, topological
+from gradjit.passes.residual import Residuals
 
 
 def value_and_grad(
@@ -173,7 +173,7 @@ class _Reverse:
             eqns = self.residuals.resolve(mark, grads)
             if self.notes is not None:
                 self.notes += kept(self.residuals)
-            frame.eqns[:] = topological(eqns)
+            frame.eqns[:] = eqns
             return b.close((*block.results, *grads))
 
     # ---------------------------------------------------------------- the walk

@@ -19,7 +19,7 @@ from gradjit.ir.graph import Atom, Block, Const, Eqn, Graph, Value, free, uses, 
 from gradjit.ir.op import lookup
 from gradjit.ir.types import INDEX, REAL, ArrayType, ScalarType, StackType, dims
 from gradjit.passes.choice import choose
-from gradjit.passes.dce import eliminate
+from gradjit.passes.dce import acts, eliminate
 from gradjit.passes.saved import Region, Save
 from gradjit.passes.thread import Backward, Forward
 
@@ -98,11 +98,15 @@ class Residuals:
 
     def _follow(self, old: Block, new: Block) -> None:
         """Reversed blocks were made again, with less in them."""
-        makers = {out: e for e in old.eqns if e.regions for out in e.outs}
-        for eqn in new.eqns:
-            if not eqn.regions:
-                continue
-            for a, b in zip(makers[eqn.outs[0]].regions, eqn.regions, strict=True):
+        left = {out for e in new.eqns for out in e.outs}
+        was = [e for e in old.eqns if acts(*e.regions) or not left.isdisjoint(e.outs)]
+        pairs = zip(
+            (e for e in was if e.regions),
+            (e for e in new.eqns if e.regions),
+            strict=True,
+        )
+        for before, after in pairs:
+            for a, b in zip(before.regions, after.regions, strict=True):
                 if a in self.mirror:
                     self.mirror[b] = self.mirror[a]
                 self._follow(a, b)
@@ -161,8 +165,9 @@ class Residuals:
         self.b.open(())
         Backward(self).equations(backward, {}, states)
         out.extend(self.b.frames.pop().eqns)
-        # Sizes were computed at the end of the frame; `topological` moves them.
-        return [*frame.eqns[end:], *out]
+        # Sizes were computed at the end of the frame, perhaps from an extent that only
+        # dead code had asked for.
+        return topological([*frame.eqns[end:], *out], spare=every.eqns)
 
     # ------------------------------------------------------------------ memory
 
@@ -525,9 +530,12 @@ def trip_count(b: Builder, start: Atom, stop: Atom, step: Atom) -> Atom:
     return b.emit1("maximum", span, index(0))
 
 
-def topological(eqns: Sequence[Eqn]) -> list[Eqn]:
-    """The same equations, each after what it needs, else in the order given."""
-    makers = {out: eqn for eqn in eqns for out in eqn.outs}
+def topological(eqns: Sequence[Eqn], spare: Sequence[Eqn] = ()) -> list[Eqn]:
+    """The same equations, each after what it needs, else in the order given.
+
+    Those of `spare` come where they are needed, if they are.
+    """
+    makers = {out: eqn for eqn in (*spare, *eqns) for out in eqn.outs}
     placed: set[Eqn] = set()
     out: list[Eqn] = []
 

@@ -20,8 +20,8 @@ from tests.random.programs import arguments, program
 
 Outcome = Literal["ok", "refused", "unclear"]
 
-# What transforms take in addition: with {"memory": "64KB"} each program runs once more.
-LIMITS: tuple[dict[str, Any], ...] = ()
+# Each program runs once more with so little memory that long loops are cut.
+LIMITS: tuple[dict[str, Any], ...] = ({"memory": 2000},)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,8 @@ def _gradients(
 ) -> None:
     args = case.arguments()
     derived = gradjit.value_and_grad(function, argnums=(0, 1, 2), **options)
-    value, grads = derived(*args)
+    with np.errstate(all="ignore"):
+        value, grads = derived(*args)
     _same_value(case, value, want.value)
     for before, after in zip(case.arguments(), args, strict=True):
         np.testing.assert_array_equal(before, after, err_msg=f"{case}: an argument")
@@ -133,11 +134,12 @@ def _gradients(
 def _same_value(case: Case, got: Any, want: Any) -> None:
     """The numbers agree, and none has lost precision.
 
-    The dtype can be another where it depends on the path taken: then it is the wider
-    one of all paths, and a Python float counts as one of any width.
+    In float32 the dtype can depend on the path taken: `np.cos(0.5 if c else x[0])` is a
+    float64 if `c` holds. There a Python float counts as one of any width.
     """
     if isinstance(want, np.generic):
-        assert got.dtype.itemsize >= want.dtype.itemsize, f"{case}: {got.dtype}"
+        least = min(want.dtype.itemsize, np.dtype(case.dtype).itemsize)
+        assert got.dtype.itemsize >= least, f"{case}: {got.dtype}"
     scale = 1e4 * case.eps
     np.testing.assert_allclose(got, want, rtol=scale, atol=scale, err_msg=str(case))
 
@@ -145,7 +147,8 @@ def _same_value(case: Case, got: Any, want: Any) -> None:
 def _effects(case: Case, function: FunctionType, want: Expected) -> None:
     """`jit` does to the arguments what the function does."""
     args = case.arguments()
-    value = gradjit.jit(function)(*args)
+    with np.errstate(all="ignore"):
+        value = gradjit.jit(function)(*args)
     _same_value(case, value, want.value)
     for got, after in zip(args, want.written, strict=True):
         scale = 1e4 * case.eps

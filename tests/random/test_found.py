@@ -123,6 +123,23 @@ def newton_with_a_tolerance(x: Any, s: float) -> Any:
     return y
 
 
+# Memory for residuals was sized by an extent that only dead code had asked for.
+
+
+def rows_by_a_vector_under_a_condition(x: Any, n: int) -> Any:
+    m = np.zeros((n, 3))
+    b = np.zeros(n)
+    if x[0] > 2.0 and m[-1, 0] <= x[1]:
+        x[1:] = np.sin(x[:-1])
+    elif x[0] < 2.0:
+        m[2] = np.sin(x[-1])
+    if x[0] < 2.0:
+        for _ in range(3):
+            b = np.sin(m @ x[:3])
+        m[1:-1, 0] += np.sin(x[2:])
+    return np.sum(b * b) + np.sum(np.sin(m))
+
+
 # The interpreter read an empty slice that runs backwards as all of the array.
 
 
@@ -149,6 +166,7 @@ CASES: list[tuple[Any, ...]] = [
     (joined_dicts, X, 2),
     (until_it_moves_no_more, X, 0.7),
     (newton_with_a_tolerance, X, 0.7),
+    (rows_by_a_vector_under_a_condition, X, 6),
 ]
 
 

@@ -28,7 +28,7 @@ def run(cases: list[Case], folder: Path) -> None:
     """Check programs; not many may be refused, or too close to call."""
     with config.override(jit=False):
         counts = Counter(check(case, folder) for case in cases)
-    assert counts["refused"] <= 0.3 * len(cases), "too many programs are refused"
+    assert counts["refused"] <= 0.5 * len(cases), "too many programs are refused"
     assert counts["unclear"] <= 0.3 * len(cases), "too many programs say nothing"
 
 
