@@ -99,13 +99,13 @@ class Residuals:
     def _follow(self, old: Block, new: Block) -> None:
         """Reversed blocks were made again, with less in them."""
         left = {out for e in new.eqns for out in e.outs}
-        was = [e for e in old.eqns if acts(*e.regions) or not left.isdisjoint(e.outs)]
-        pairs = zip(
-            (e for e in was if e.regions),
-            (e for e in new.eqns if e.regions),
-            strict=True,
-        )
-        for before, after in pairs:
+        was = [
+            e
+            for e in old.eqns
+            if e.regions and (acts(*e.regions) or not left.isdisjoint(e.outs))
+        ]
+        now = [e for e in new.eqns if e.regions]
+        for before, after in zip(was, now, strict=True):
             for a, b in zip(before.regions, after.regions, strict=True):
                 if a in self.mirror:
                     self.mirror[b] = self.mirror[a]
