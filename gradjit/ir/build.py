@@ -7,7 +7,7 @@ value. `extent(value, axis)` answers with one atom for an extent wherever it is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -150,10 +150,9 @@ class Builder:
         key = None
         if op.pure and not regions and op.kind != "stack" and op.name != "empty":
             key = (op.name, tuple(map(_key, args)), _frozen(params))
-            for frame in reversed(self.frames):
-                found = frame.seen.get(key)
-                if found is not None:
-                    return found
+            found = self.seen(key)
+            if found is not None:
+                return found
         outs = tuple(
             Value(t, names[i] if i < len(names) else "") for i, t in enumerate(types)
         )
@@ -162,6 +161,11 @@ class Builder:
         if key is not None:
             self.frames[-1].seen[key] = outs
         return outs
+
+    def seen(self, key: Hashable) -> tuple[Atom, ...] | None:
+        """The results of an equation that says this already."""
+        found = (frame.seen.get(key) for frame in reversed(self.frames))
+        return next((outs for outs in found if outs is not None), None)
 
     def emit1(self, op: Op | str, *args: Atom, name: str = "", **params: Any) -> Atom:
         """The only result of `emit`."""
@@ -451,6 +455,11 @@ def index(value: int) -> Const:
 def look(atom: Atom, mapping: Mapping[Value, Atom]) -> Atom:
     """What an atom is replaced by."""
     return mapping.get(atom, atom) if isinstance(atom, Value) else atom
+
+
+def key_of(eqn: Eqn) -> Hashable:
+    """What two equations have in common that say the same."""
+    return eqn.op.name, tuple(map(_key, eqn.args)), _frozen(eqn.params)
 
 
 def _key(atom: Atom) -> Any:

@@ -11,11 +11,11 @@ cotangents as values, as in Radul et al., "You Only Linearize Once" (2022).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 from gradjit.errors import NotDifferentiableError
-from gradjit.ir.build import Builder
+from gradjit.ir.build import Builder, key_of
 from gradjit.ir.graph import Atom, Block, Const, Eqn, Value, free, substitute, values
 from gradjit.ir.op import Params, Update
 from gradjit.ir.types import INDEX, ArrayType, ScalarType, StackType, is_float
@@ -84,10 +84,37 @@ def vjp(
     return _Reverse(block, wrt, budget, notes).run(seeds, extra)
 
 
-class _Extents(Builder):
-    """A builder that asks the residuals for extents of values inside regions."""
+class _Joined(Builder):
+    """A builder of backward code that refers to values of the forward code.
+
+    It asks the residuals for extents of values inside regions. And it does not compute
+    a number that the forward code has computed from the same: `cos(x)` as the slope of
+    `sin(x)` in a program with both, which is cheaper to save.
+    """
 
     residuals: Residuals
+
+    def __init__(self) -> None:
+        super().__init__(checks=False)
+        self.forward: dict[Hashable, Value] = {}
+
+    def note(self, eqn: Eqn) -> None:
+        """Take note of an equation in a region of the forward code."""
+        if len(eqn.outs) != 1 or eqn.regions or eqn.op.kind != "elementwise":
+            return
+        if is_float(eqn.out.type) and isinstance(eqn.out.type, ScalarType):
+            self.forward.setdefault(key_of(eqn), eqn.out)
+
+    def seen(self, key: Hashable) -> tuple[Atom, ...] | None:
+        found = super().seen(key)
+        value = self.forward.get(key) if found is None else None
+        if value is None:
+            return found
+        # The backward code at hand can name what is in the region of an argument.
+        home = self.residuals.home
+        args = self.facts.defs[value].args
+        near = any(home.get(a) is home[value] for a in args if isinstance(a, Value))
+        return (value,) if near else None
 
     def _dim(self, value: Value, axis: int) -> Atom:
         if value not in self.residuals.home:
@@ -99,7 +126,7 @@ class _Extents(Builder):
         return out
 
 
-def note_regions(b: Builder, eqn: Eqn) -> None:
+def note_regions(b: _Joined, eqn: Eqn) -> None:
     """Tell the builder of what is inside an appended equation."""
     if eqn.op.name == "for_":
         b.facts.enter_for(eqn)
@@ -109,6 +136,7 @@ def note_regions(b: Builder, eqn: Eqn) -> None:
     for region in eqn.regions:
         for inner in region.eqns:
             b.facts.define(inner)
+            b.note(inner)
             note_extent(b, inner)
             note_regions(b, inner)
 
@@ -140,7 +168,7 @@ class _Reverse:
         self.active = varied(block, self.wrt)
         self.ct: dict[Value, Atom] = {}
         self.owned: set[Atom] = set()  # accumulators that are updated in place
-        self.b = _Extents(checks=False)
+        self.b = _Joined()
         self.residuals = self.b.residuals = Residuals(self.b, block, budget)
 
     def run(
@@ -170,6 +198,7 @@ class _Reverse:
                 self.wrt = [p for p in self.wrt if p in self.ct]
             grads = [self.ct.get(p) or lift(array.zeros_like(p)) for p in self.wrt]
             frame = b.frames[0]
+            b.forward.clear()  # from here on, what is needed is settled
             eqns = self.residuals.resolve(mark, grads)
             if self.notes is not None:
                 self.notes += kept(self.residuals)

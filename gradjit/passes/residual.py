@@ -20,6 +20,7 @@ from gradjit.ir.op import lookup
 from gradjit.ir.types import INDEX, REAL, ArrayType, ScalarType, StackType, dims
 from gradjit.passes.choice import choose
 from gradjit.passes.dce import acts, eliminate
+from gradjit.passes.remains import Remains
 from gradjit.passes.saved import Region, Save
 from gradjit.passes.thread import Backward, Forward
 
@@ -45,6 +46,7 @@ class Residuals:
         self.regions: dict[Block, Region] = {}
         self.dims: dict[Value, list[Eqn]] = {}
         self._survey(block, None)
+        self.remains = Remains(self.home, self.regions, b.facts)
 
     def _survey(self, block: Block, region: Region | None) -> None:
         if region is not None:
@@ -289,9 +291,14 @@ class Residuals:
         """Whether a value needs nothing saved."""
         return self._available(value, [_FUEL], top=False)
 
-    def _cheap(self, value: Value) -> Eqn | None:
-        """The equation that computes a value again, if that costs little."""
+    def _cheap(self, value: Value, top: bool = False) -> Eqn | None:
+        """The equation that computes a value again, if that costs little.
+
+        With `top`, before the outermost loop, which has left nothing behind yet.
+        """
         eqn = self.b.facts.defs.get(value)
+        if not top and value in self.home:
+            eqn = self.remains.load(value) or eqn
         return eqn if eqn is not None and self.is_cheap(eqn) else None
 
     @staticmethod
@@ -317,7 +324,7 @@ class Residuals:
         counter = None if top else self._counter(atom)
         if counter is not None:
             return all(self._available(a, fuel, top) for a in counter)
-        eqn = self._cheap(atom)
+        eqn = self._cheap(atom, top)
         if eqn is None:
             return False
         return all(self._available(a, fuel, top) for a in eqn.args)
@@ -391,14 +398,14 @@ class Residuals:
             for extent in self.b.extents(value):
                 if not self._available(extent, [_FUEL], top=True):
                     return None
-                sizes.append(self.again(extent, {}))
+                sizes.append(self.again(extent, {}, top=True))
         return sizes
 
     def _trips_on_entry(self, eqn: Eqn) -> Atom | None:
         """The trip count of a loop, or a bound, known before the outermost loop."""
-        start, stop, step = eqn.args[:3]
-        if all(self._available(a, [_FUEL], top=True) for a in (start, stop, step)):
-            return trip_count(self.b, *(self.again(a, {}) for a in (start, stop, step)))
+        start, stop, step = span = eqn.args[:3]
+        if all(self._available(a, [_FUEL], top=True) for a in span):
+            return trip_count(self.b, *(self.again(a, {}, top=True) for a in span))
         if not isinstance(step, Const) or abs(int(step.value)) != 1:
             return None
         facts = self.b.facts
@@ -426,21 +433,23 @@ class Residuals:
     def _emit_affine(self, form: Affine) -> Atom:
         out: Atom = index(form.constant)
         for v, c in form.terms.items():
-            term = self.b.emit1("mul", self.again(v, {}), index(c))
+            term = self.b.emit1("mul", self.again(v, {}, top=True), index(c))
             out = self.b.emit1("add", term, out)
         return out
 
-    def again(self, atom: Atom, env: dict[Value, Atom]) -> Atom:
-        """The atom computed again from what is there."""
+    def again(self, atom: Atom, env: dict[Value, Atom], top: bool = False) -> Atom:
+        """The atom computed again from what is there; `top` as for `_available`."""
         if isinstance(atom, Const) or atom not in self.home:
             return atom
         if atom in env:
             return env[atom]
-        if atom not in self.b.facts.defs:
-            env[atom] = self._counted(atom, env)
+        counter = None if top else self._counter(atom)
+        if counter is not None:
+            env[atom] = self._counted(atom, counter, env)
             return env[atom]
-        eqn = self.b.facts.defs[atom]
-        args = [self.again(a, env) for a in eqn.args]
+        eqn = self._cheap(atom, top)
+        assert eqn is not None
+        args = [self.again(a, env, top) for a in eqn.args]
         with self.b.at(eqn.loc):
             if eqn.op.name == "dim":
                 env[atom] = self.b.extent(args[0], eqn.params["axis"])
@@ -452,11 +461,11 @@ class Residuals:
         env[atom] = out
         return out
 
-    def _counted(self, value: Value, env: dict[Value, Atom]) -> Atom:
+    def _counted(
+        self, value: Value, counter: tuple[Atom, Atom], env: dict[Value, Atom]
+    ) -> Atom:
         """A counter, from the number of iterations before this one."""
         b, region = self.b, self.home[value]
-        counter = self._counter(value)
-        assert counter is not None
         first, step = (self.again(a, env) for a in counter)
         if region.owner.op.name == "while_":
             steps = env[self.tick(region.block)]
