@@ -2,8 +2,8 @@
 
     python -m bench.loops_memory peak|time N STEPS [LIMIT]
 
-Peaks are those of resident memory, each measured in a process of its own: everything is
-compiled with a small wave first, so that the peak is not that of a compiler.
+Peaks are those of resident memory, each measured in a process of its own, and in a
+second call: the first one compiles what so many steps need.
 """
 
 from __future__ import annotations
@@ -138,8 +138,8 @@ def _peak(n: int, steps: int, limit: str) -> dict[str, float]:
     from bench.loops_programs import waves
 
     call = _function(limit)
-    call(*waves(8, 5)())
     args = waves(n, steps)()
+    call(*args)
     _forget_peak()
     before = _resident("VmRSS")
     value = _value(call(*args))

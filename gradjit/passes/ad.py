@@ -18,7 +18,7 @@ from gradjit.errors import NotDifferentiableError
 from gradjit.ir.build import Builder, key_of
 from gradjit.ir.graph import Atom, Block, Const, Eqn, Value, free, substitute, values
 from gradjit.ir.op import Params, Update
-from gradjit.ir.types import INDEX, ArrayType, ScalarType, StackType, is_float
+from gradjit.ir.types import INDEX, ArrayType, ScalarType, StackType, dims, is_float
 from gradjit.ops import array
 from gradjit.ops.region import claims
 from gradjit.ops.sym import Sym, elementwise, lift
@@ -481,11 +481,19 @@ class _Reverse:
         extra = tuple(_cotangent(r) for r in seeds)
         inner = Block(inputs, region.eqns, tuple(seeds))
         reverse = _Reverse(inner, wrt, self.budget, self.notes)
+        for value in inputs:
+            reverse.b.set_extents(value, self.extents_among(value, {*inputs}))
         back = reverse.run(extra, extra, sparse=True)
         given = [*(known.get(v, v) for v in inputs), *(self.ct.pop(r) for r in seeds)]
         outs = self.b.inline(repeated(back, len(seeds)), given)
         for v, g in zip(reverse.wrt, outs, strict=True):
             self.accumulate(v, Sym(g))
+
+    def extents_among(self, value: Value, known: set[Value]) -> list[Atom | None]:
+        """The extents of an array, as far as they are constants or known values."""
+        axes = range(len(dims(value.type)))
+        row = [self.b.known_extent(value, axis) for axis in axes]
+        return [e if isinstance(e, Const) or e in known else None for e in row]
 
     def once(self, eqn: Eqn) -> None:
         """if_ on True, with `checkpoint`: a region that is run again."""

@@ -108,6 +108,9 @@ class Remains:
             if last is not None:
                 yield made.with_(args=(last, *made.args[1:]))
         for store in self.stores.get(value, ()):
+            # One in a branch is not done wherever there is the value.
+            if self.home.get(store.out) is not self.home.get(value):
+                continue
             if store.out.type.dtype != value.type.dtype:
                 continue
             last = self._last(store.out, self._place(store, 2))

@@ -119,9 +119,19 @@ def overwritten_while(x: Any) -> Any:
     return np.sum(y)
 
 
+def stored_under_a_condition(x: Any) -> Any:
+    y = np.zeros(len(x))
+    for i in range(1, len(x)):
+        t = np.sin(x[i])
+        if t * x[i - 1] > 0.8:
+            y[i] = t
+    return np.sum(y * x)
+
+
 @pytest.mark.parametrize(
     "f",
     [
+        stored_under_a_condition,
         overwritten_in_the_next_iteration,
         overwritten_by_a_loop_around,
         overwritten_through_an_index_array,
