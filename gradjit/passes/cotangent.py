@@ -15,8 +15,23 @@ def times(g: Any, slope: Any) -> Any:
     """g * slope; without the product by one, and g / x where the slope is 1 / x."""
     if isinstance(slope, int | float):
         return g if slope == 1 else -g if slope == -1 else slope * g
+    if _is_one(g, slope):
+        return slope
     divisor = _reciprocal(slope)
     return g * slope if divisor is None else g / divisor
+
+
+def _is_one(g: Any, slope: Any) -> bool:
+    """Whether g is one, of the type and the shape of the slope."""
+    b, one, like = current(), lift(g), lift(slope)
+    eqn = b.facts.defs.get(one) if isinstance(one, Value) else None
+    if eqn is None or eqn.op.name != "broadcast" or one.type != like.type:
+        return False
+    filled = eqn.args[0]
+    if not isinstance(filled, Const) or filled.value != 1:
+        return False
+    pairs = zip(b.extents(one), b.extents(like), strict=True)
+    return all(x is y or (isinstance(x, Const) and x == y) for x, y in pairs)
 
 
 def _reciprocal(slope: Any) -> Any:

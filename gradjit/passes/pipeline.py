@@ -39,6 +39,7 @@ from gradjit.passes.settle import settle
 from gradjit.passes.simplify import simplify
 from gradjit.passes.sink import sink
 from gradjit.passes.turn import turn
+from gradjit.passes.unread import unread
 from gradjit.passes.unroll import unroll
 from gradjit.passes.vectorise import vectorise
 
@@ -71,7 +72,8 @@ class Stages:
 
 def optimise(graph: Graph, stages: Stages) -> Graph:
     """The simplified graph, from which it is seen what has to be returned."""
-    return stages.keep("simplify", simplify(eliminate(simplify(graph))))
+    graph = simplify(eliminate(simplify(graph)))
+    return stages.keep("simplify", simplify(eliminate(simplify(unread(graph)))))
 
 
 def lower(
