@@ -80,7 +80,12 @@ class _Loop:
         sizes = {k: b.extents(self.inits[k]) for k in self.sums}
         parts = {k: make_parts(b, chunks, self.named(k), sizes[k]) for k in self.sums}
         starts = [*(self.inits[k] for k in self.rows), *parts.values()]
-        params = [Value(s.type, getattr(s, "name", "")) for s in starts]
+        # Rows are written where they are, under one name: that of the loop's result.
+        names = [
+            *(self.named(k).name for k in self.rows),
+            *(p.name for p in parts.values()),
+        ]
+        params = [Value(s.type, n) for s, n in zip(starts, names, strict=True)]
         chunk = Value(INDEX, "chunk")
         b.open((chunk, *params))
         low, size = bounds_of(b, chunk, chunks, count)

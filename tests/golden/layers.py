@@ -23,19 +23,17 @@ def value_and_grad_layers(weights_0, weights_1, x):
     h = np.empty(p)
     for i in range(p):
         h[i] = np.tanh(product[i])
-    product2 = np.dot(weights_1, h)
-    # line 80: return np.sum(h)
+    h2 = np.dot(weights_1, h)
     total = 0.0
     for i in range(m):
-        # line 79: h = f(w @ h)
-        h2 = np.exp(product2[i])
-        total += h2
-        product2[i] = h2
-    d_h = np.dot(product2, weights_1)
+        h3 = np.exp(h2[i])
+        h2[i] = h3
+        total += h3
+    d_h = np.dot(h2, weights_1)
     d_weights_1 = np.empty((m, p))
     for i in range(m):
         for j in range(p):
-            d_weights_1[i, j] = product2[i] * h[j]
+            d_weights_1[i, j] = h2[i] * h[j]
     for i in range(p):
         h[i] = d_h[i] * (1.0 - h[i] * h[i])
     d_weights_0 = np.empty((p, n))

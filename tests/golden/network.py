@@ -60,10 +60,10 @@ def value_and_grad_network(w1, b1, w2, b2, x, target):
             out = d_out[i, j] + b2[j]
             # line 26: return np.sum((out - target) ** 2)
             t = out - target[i, j]
-            t2 = 2.0 * t
+            d_out2 = 2.0 * t
             total += t**2
-            d_out[i, j] = t2
-            d_b2[j] += t2
+            d_out[i, j] = d_out2
+            d_b2[j] += d_out2
     # line 25: out = hidden @ w2 + b2
     d_hidden = np.dot(d_out, w2.T)
     d_w2 = np.dot(hidden.T, d_out)
@@ -71,10 +71,10 @@ def value_and_grad_network(w1, b1, w2, b2, x, target):
     d_b1 = np.zeros(n)
     for i in range(p):
         for j in range(n):
-            t3 = product[i, j] + b1[j]
-            t4 = 1.0 if t3 > 0.0 else (0.5 if t3 == 0.0 else 0.0)
-            t5 = d_hidden[i, j] * t4
-            product[i, j] = t5
-            d_b1[j] += t5
+            t2 = product[i, j] + b1[j]
+            t3 = 1.0 if t2 > 0.0 else (0.5 if t2 == 0.0 else 0.0)
+            t4 = d_hidden[i, j] * t3
+            product[i, j] = t4
+            d_b1[j] += t4
     d_w1 = np.dot(x.T, product)
     return total, d_w1, d_b1, d_w2, d_b2

@@ -19,13 +19,13 @@ def value_and_grad_weighted(x, y, w):
             "golden_programs.py:114: return np.sum((x - y) ** 2 * w): extents of the "
             "operands of mul differ"
         )
-    total = 0.0
     d_w = np.empty(n)
+    total = 0.0
     d_x = np.empty(n)
     for i in range(n):
         t = x[i] - y[i]
-        t2 = t**2
-        total += t2 * w[i]
-        d_w[i] = t2
+        d_w2 = t**2
+        d_w[i] = d_w2
+        total += d_w2 * w[i]
         d_x[i] = w[i] * (2.0 * t)
     return total, d_x, d_w

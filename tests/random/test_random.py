@@ -45,7 +45,8 @@ def test_random_programs_in_single_precision(first: int, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("seed", range(COMPILED))
 def test_compiled_random_programs(seed: int, tmp_path: Path) -> None:
-    check(Case(seed, np.float32 if seed % 3 == 0 else np.float64), tmp_path)
+    dtype = np.float32 if seed % 3 == 0 else np.float64
+    check(Case(seed, dtype), tmp_path, limit=False)
 
 
 @pytest.mark.parametrize("first", range(0, 100, CHUNK))
