@@ -124,7 +124,7 @@ def _gradients(
     derived = gradjit.value_and_grad(function, argnums=(0, 1, 2), **options)
     with np.errstate(all="ignore"):
         value, grads = derived(*args)
-    _same_value(case, value, want.value)
+    _same_value(case, value, want)
     for before, after in zip(case.arguments(), args, strict=True):
         np.testing.assert_array_equal(before, after, err_msg=f"{case}: an argument")
     for got, arg in zip(grads, args, strict=False):
@@ -135,15 +135,19 @@ def _gradients(
         _same_slopes(case, grads, want)
 
 
-def _same_value(case: Case, got: Any, want: Any) -> None:
+def _same_value(case: Case, got: Any, expected: Expected) -> None:
     """The numbers agree, and none has lost precision.
 
     In float32 the dtype can depend on the path taken: `np.cos(0.5 if c else x[0])` is a
-    float64 if `c` holds. There a Python float counts as one of any width.
+    float64 if `c` holds. There a Python float counts as one of any width. And of a
+    program that amplifies roundings little is left in float32.
     """
+    want = expected.value
     if isinstance(want, np.generic):
         least = min(want.dtype.itemsize, np.dtype(case.dtype).itemsize)
         assert got.dtype.itemsize >= least, f"{case}: {got.dtype}"
+    if case.eps > 1e-10 and not _is_clear(case, expected):
+        return
     scale = 1e4 * case.eps
     np.testing.assert_allclose(got, want, rtol=scale, atol=scale, err_msg=str(case))
 
@@ -153,7 +157,7 @@ def _effects(case: Case, function: FunctionType, want: Expected) -> None:
     args = case.arguments()
     with np.errstate(all="ignore"):
         value = gradjit.jit(function)(*args)
-    _same_value(case, value, want.value)
+    _same_value(case, value, want)
     for got, after in zip(args, want.written, strict=True):
         scale = 1e4 * case.eps
         np.testing.assert_allclose(got, after, rtol=scale, atol=scale)
