@@ -15,7 +15,12 @@ def _executed():
     return module.executed
 
 
-PAGES = ["README.md", "docs/how-it-works.md", "docs/parallel.md"]
+PAGES = [
+    "README.md",
+    "docs/how-it-works.md",
+    "docs/loops.md",
+    "docs/parallel.md",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)
