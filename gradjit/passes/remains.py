@@ -13,10 +13,9 @@ with places in arrays instead of variables.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from gradjit.ir.bounds import Facts
-from gradjit.ir.graph import Atom, Block, Eqn, Value
+from gradjit.ir.graph import Atom, Eqn, Value
 from gradjit.ir.op import lookup
 from gradjit.passes.chains import Chain, Chains
 from gradjit.passes.places import Elsewhere, Place, place_of
@@ -30,24 +29,17 @@ class Remains:
     """The values that the last versions of arrays still hold.
 
     Args:
-        home: The region of each value that is inside of one.
-        regions: The records of regions by their blocks.
-        facts: What is known of integers, definitions inside of regions included.
+        chains: The versions of arrays.
     """
 
-    def __init__(
-        self,
-        home: Mapping[Value, Region],
-        regions: Mapping[Block, Region],
-        facts: Facts,
-    ) -> None:
-        self.home = home
-        self.facts = facts
-        self.chains = Chains(home, regions, facts)
+    def __init__(self, chains: Chains) -> None:
+        self.chains = chains
+        self.home = chains.home
+        self.facts = chains.facts
         self.work = _WORK
         self.memo: dict[Value, Eqn | None] = {}
         self.stores: dict[Value, list[Eqn]] = {}
-        for block in regions:
+        for block in chains.regions:
             for eqn in block.eqns:
                 if eqn.op.name == "store" and set(eqn.params["spec"]) == {"i"}:
                     stored = eqn.args[1]

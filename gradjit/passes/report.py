@@ -96,7 +96,7 @@ def kept(residuals: Residuals) -> Iterator[Kept]:
     for save in dict.fromkeys(residuals.saves.values()):
         yield _saved(residuals, save, defs)
     for value in sorted(residuals.recomputed, key=residuals.rank):
-        if value.name and not residuals.is_index(value):
+        if value.name and not residuals.recompute.is_index(value):
             loc = defs[value].loc if value in defs else None
             extents = _declared(value)
             reason = "cheap, from what is there or saved"
@@ -132,7 +132,7 @@ def _reason(residuals: Residuals, save: Save, eqn: Eqn | None) -> str:
         return "the result of a branch" if name == "if_" else "the result of a loop"
     if name == "index":
         return "read from an array that is written later"
-    if residuals.is_cheap(eqn):
+    if residuals.recompute.is_cheap(eqn):
         return "one of a smallest set that gives the others"
     if isinstance(save.value.type, ArrayType):
         return f"an array computed by {name}"

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from gradjit.ir.build import Builder, index, look
 from gradjit.ir.graph import Atom, Block, Const, Eqn, Value
 from gradjit.ir.types import INDEX, REAL, ArrayType, ScalarType, Type
-from gradjit.passes.residual import trip_count
+from gradjit.passes.recompute import trip_count
 
 
 @dataclass(frozen=True, slots=True)

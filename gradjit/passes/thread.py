@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gradjit.ir.build import Builder, index, look
 from gradjit.ir.graph import Atom, Block, Eqn, Value, walk
 from gradjit.ir.types import dims
-from gradjit.passes.saved import Save
+from gradjit.passes.saved import Region, Save
 
 if TYPE_CHECKING:
     from gradjit.passes.residual import Residuals
@@ -24,6 +24,11 @@ class Rebuild:
     def __init__(self, residuals: Residuals) -> None:
         self.r = residuals
         self.b = residuals.b
+
+    def place(self, home: Region, env: dict[Value, Atom] | None = None) -> list[Atom]:
+        """The index of the current iteration in an array of saved values."""
+        known = env or {}
+        return self.r.recompute.place(home, lambda a: look(a, known))
 
     def inside(self, eqn: Eqn, states: dict[Save, Atom]) -> list[Save]:
         raise NotImplementedError
@@ -135,7 +140,7 @@ class Forward(Rebuild):
             if save.next is not None and save.home.owner is eqn:
                 k = save.home.block.params.index(save.value) - 1
                 outer = save.home.parent
-                at = self.r.place(outer, lambda a: a) if outer is not None else []
+                at = [] if outer is None else self.place(outer)
                 self._store(save, eqn.args[3 + k], [*at, index(0)], states)
 
     def after(self, eqn: Eqn, states: dict[Save, Atom]) -> None:
@@ -166,10 +171,10 @@ class Forward(Rebuild):
         if save.kind == "slot":
             states[save] = value
         elif save.kind == "stack":
-            self.r.limit_stack(save, state)
+            self.r.budget.limit_stack(save, state)
             states[save] = b.emit1("push", state, value, name=save.final.name)
         elif save.next is None or value is save.next:
-            at = self.r.place(save.home, lambda a: a)
+            at = self.place(save.home)
             self._store(save, value, shifted(self.b, save, value, at), states)
 
     def _store(
@@ -211,14 +216,14 @@ class Backward(Rebuild):
         if owner == "for_":
             env[forward.params[0]] = block.params[0]
         elif owner == "while_":
-            env[self.r.tick(forward)] = block.params[0]
+            env[self.r.recompute.tick(forward)] = block.params[0]
         wanted = [v for v in home if v in self.r.saves or v in self.r.recomputed]
         for value in sorted(wanted, key=self.r.rank):
             save = self.r.saves.get(value)
             if save is not None:
                 env[value] = self._load(save, value, env, states)
             elif value not in env:
-                self.r.again(value, env)
+                self.r.recompute.again(value, env)
 
     def after(self, eqn: Eqn, states: dict[Save, Atom]) -> None:
         pass
@@ -240,7 +245,7 @@ class Backward(Rebuild):
             stack, item = b.emit("pop", states[save], names=("", value.name))
             states[save] = stack
             return item
-        at = shifted(b, save, value, self.r.place(save.home, lambda a: look(a, env)))
+        at = shifted(b, save, value, self.place(save.home, env))
         inner = dims(value.type)
         spec = "i" * len(at) + ":" * len(inner)
         return b.emit1(
