@@ -65,13 +65,16 @@ def _saved(lowered: Lowered) -> str:
     """What the backward code needs of the forward code, with bytes for this call."""
     rows: list[Row] = []
     total, values = 0, lowered.parameters()
+    more = ""
     for note in lowered.notes:
         size = note.size(values) if note.how == "array" else None
         text = f"{size}" if size is not None else ""
         if note.how == "variable" and not note.extents:
             size, text = note.dtype.itemsize, f"{note.dtype.itemsize}"
         if note.how == "stack":
-            text = "grows"
+            text, more = "grows", " and what grows"
+        if note.how == "array" and size is None:
+            text, more = "a segment's", more or " and those of a segment"
         total += size or 0
         line = str(note.loc.line) if note.loc is not None else ""
         shape = f"({', '.join(note.shape())})"
@@ -79,7 +82,6 @@ def _saved(lowered: Lowered) -> str:
         rows.append((note.name or "_", line, kind, text, note.how, note.reason))
     head = ("name", "line", "shape", "bytes", "how", "reason")
     table = _table("kept for the way back", head, rows)
-    more = " and what grows" if any(n.how == "stack" for n in lowered.notes) else ""
     return f"{table}\n  in all: {total} bytes{more}" if rows else table
 
 

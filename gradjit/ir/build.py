@@ -17,7 +17,7 @@ from gradjit.errors import InternalError, Loc
 from gradjit.ir.bounds import Affine, Facts
 from gradjit.ir.graph import Atom, Block, Const, Eqn, Value
 from gradjit.ir.op import Op, lookup
-from gradjit.ir.shape import kept_extents
+from gradjit.ir.shape import branch_origin, kept_extents
 from gradjit.ir.types import INDEX, ArrayType, ScalarType, Type, dims
 
 _CURRENT: ContextVar[Builder] = ContextVar("builder")
@@ -281,6 +281,9 @@ class Builder:
         row: tuple[Atom | None, ...] = (None,) * len(dims(value.type))
         if eqn is not None and eqn.op.name in ("for_", "while_"):
             row = self._loop_extents(eqn, value)
+        elif eqn is not None and eqn.op.name == "if_":
+            origin = branch_origin(eqn, eqn.outs.index(value))
+            row = row if origin is None else self.extents(origin)
         elif eqn is not None and len(eqn.outs) == 1 and not eqn.regions:
             if eqn.op.kind == "elementwise":
                 row = self._elementwise_extents(eqn)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-from gradjit.ir.graph import Atom, Block, Eqn, Value
+from gradjit.ir.graph import Atom, Block, Const, Eqn, Value, walk
 from gradjit.ir.types import ArrayType, dims
 
 _UPDATES = frozenset({"store", "add_at", "scatter", "scatter_add", "copy"})
@@ -58,6 +58,13 @@ def _kept(
         if now == kept:
             return kept
         kept = now
+
+
+def branch_origin(eqn: Eqn, k: int) -> Atom | None:
+    """A value from outside with the extents of result `k` of an `if_`, if all have."""
+    found = _Origins(Block((), (eqn,), ()), {}, {}).branch(eqn, k)
+    inside = {o for r in eqn.regions for e in walk(r) for o in e.outs}
+    return None if found in inside else found
 
 
 class _Origins:
@@ -139,6 +146,8 @@ class _Origins:
         if eqn not in self.branches:
             inside = [_Origins(r, {}, self.loops, self) for r in eqn.regions]
             self.branches[eqn] = inside
-        sides = zip(self.branches[eqn], eqn.regions, strict=True)
+        sides = list(zip(self.branches[eqn], eqn.regions, strict=True))
+        if isinstance(eqn.args[0], Const) and eqn.args[0].value:
+            sides = sides[:1]
         ends = [origins.of(region.results[k]) for origins, region in sides]
-        return ends[0] if ends[0] is ends[1] else None
+        return ends[0] if all(end is ends[0] for end in ends) else None

@@ -476,24 +476,27 @@ class _Reverse:
         seeds = [
             r for r in dict.fromkeys(values(region.results)) if r in made & {*self.ct}
         ]
-        inputs = (*region.params, *free(region))
+        inputs = self.with_extents((*region.params, *free(region)))
         wrt = [k for k, v in enumerate(inputs) if v in self.live]
         extra = tuple(_cotangent(r) for r in seeds)
         inner = Block(inputs, region.eqns, tuple(seeds))
         reverse = _Reverse(inner, wrt, self.budget, self.notes)
         for value in inputs:
-            reverse.b.set_extents(value, self.extents_among(value, {*inputs}))
+            reverse.b.set_extents(value, self.known_extents(value))
         back = reverse.run(extra, extra, sparse=True)
         given = [*(known.get(v, v) for v in inputs), *(self.ct.pop(r) for r in seeds)]
         outs = self.b.inline(repeated(back, len(seeds)), given)
         for v, g in zip(reverse.wrt, outs, strict=True):
             self.accumulate(v, Sym(g))
 
-    def extents_among(self, value: Value, known: set[Value]) -> list[Atom | None]:
-        """The extents of an array, as far as they are constants or known values."""
+    def with_extents(self, inputs: Sequence[Value]) -> tuple[Value, ...]:
+        """The inputs of a region, and what their extents are known to be."""
+        extents = values([e for v in inputs for e in self.known_extents(v) if e])
+        return tuple(dict.fromkeys((*inputs, *extents)))
+
+    def known_extents(self, value: Value) -> list[Atom | None]:
         axes = range(len(dims(value.type)))
-        row = [self.b.known_extent(value, axis) for axis in axes]
-        return [e if isinstance(e, Const) or e in known else None for e in row]
+        return [self.b.known_extent(value, axis) for axis in axes]
 
     def once(self, eqn: Eqn) -> None:
         """if_ on True, with `checkpoint`: a region that is run again."""

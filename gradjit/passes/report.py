@@ -14,7 +14,7 @@ from gradjit.passes.saved import Save
 if TYPE_CHECKING:
     from gradjit.passes.residual import Residuals
 
-_INFIX = {"add": "+", "sub": "-", "mul": "*", "floordiv": "//"}
+_INFIX = {"add": "+", "sub": "-", "mul": "*", "floordiv": "//", "pow": "**"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Kept:
             n = self._number(extent, values)
             if n is None:
                 return None
-            total *= n
+            total *= int(n)
         return total
 
     def _text(self, atom: Atom) -> str:
@@ -64,8 +64,13 @@ class Kept:
         name = eqn.op.name
         if name == "dim":
             return f"{args[0]}.shape[{eqn.params['axis']}]"
+        if name == "cast":
+            return args[0]
         if name == "neg":
-            return f"-{args[0]}"
+            top = self.defs.get(eqn.args[0]) if isinstance(eqn.args[0], Value) else None
+            if top is not None and top.op.name == "floordiv":
+                return f"ceil({args[0].removeprefix('-').replace('//', '/')})"
+            return f"-({args[0]})" if " " in args[0] else f"-{args[0]}"
         if name == "maximum" and args[1] == "0":
             return args[0]
         if name in _INFIX:
@@ -73,9 +78,9 @@ class Kept:
             return f"{left} {_INFIX[name]} {right}"
         return f"{name}({', '.join(args)})"
 
-    def _number(self, atom: Atom, values: Mapping[Value, Any]) -> int | None:
+    def _number(self, atom: Atom, values: Mapping[Value, Any]) -> float | None:
         if isinstance(atom, Const):
-            return int(atom.value)
+            return atom.value
         if atom in values:
             return values[atom]
         eqn = self.defs.get(atom)
@@ -87,7 +92,7 @@ class Kept:
         found = [self._number(a, values) for a in eqn.args]
         if any(n is None for n in found):
             return None
-        return int(eqn.op.evaluate(*found, **eqn.params))
+        return eqn.op.evaluate(*found, **eqn.params)
 
 
 def kept(residuals: Residuals) -> Iterator[Kept]:

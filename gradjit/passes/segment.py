@@ -103,7 +103,7 @@ def _root(b: Builder, total: Atom, k: int, levels: int) -> Atom:
     real = b.emit1("cast", total, dtype=REAL.dtype, weak=False)
     power = b.emit1("ceil", b.emit1("pow", real, Const(k / levels, REAL)))
     whole = b.emit1("cast", power, dtype=INDEX.dtype, weak=False)
-    return b.emit1("maximum", whole, index(1))
+    return b.emit1("maximum", whole, index(1), name="size")
 
 
 def _nested(
