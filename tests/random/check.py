@@ -98,7 +98,7 @@ def check(case: Case, folder: Path, limit: bool = True) -> Outcome:
     want = expect(case, function)
     try:
         _gradients(case, function, want, {})
-        if limit and case.seed % 8 == 0:
+        if limit and case.seed % 16 == 0:
             with suppress(MemoryError):  # this program cannot do with so little
                 _gradients(case, function, want, LIMITED)
         if case.seed % 4 == 0:
