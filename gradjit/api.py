@@ -19,13 +19,13 @@ from gradjit.ir.tree import is_number, tree_map
 from gradjit.jacobian import Jacobian
 from gradjit.ops.surface import function, stop
 from gradjit.options import Options, make_options
+from gradjit.primal import Transform
 from gradjit.transform import (
     Grad,
     HessianVector,
     Plain,
     Pullback,
     Pushforward,
-    Transform,
 )
 from gradjit.transformed import Transformed
 

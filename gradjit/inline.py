@@ -17,10 +17,11 @@ from gradjit.ir.tree import flatten, is_number
 from gradjit.ops.region import derived_claims
 from gradjit.ops.sym import Sym, lift
 from gradjit.outputs import with_constants
+from gradjit.primal import Out, Primal, Slot, Split, is_out
 from gradjit.trace.builder import TraceBuilder, is_traced
 from gradjit.trace.call import call
 from gradjit.trace.trace import trace_inner
-from gradjit.transform import Out, Primal, Slot, Split, has_effects, is_out
+from gradjit.transform import has_effects
 
 if TYPE_CHECKING:
     from gradjit.lowered import Function

@@ -19,7 +19,8 @@ from gradjit.ops import array
 from gradjit.ops.sym import Sym, lift
 from gradjit.passes.ad import vjp
 from gradjit.passes.jvp import jvp
-from gradjit.transform import Derived, Layout, Out, Primal, Split, is_out, wanted
+from gradjit.primal import Derived, Layout, Out, Primal, Split, is_out
+from gradjit.wanted import wanted
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,9 @@ from gradjit.passes.dce import eliminate
 from gradjit.passes.parallel import refuse_races
 from gradjit.passes.report import Kept
 from gradjit.passes.simplify import simplify
+from gradjit.primal import Derived, Primal, Slot, Transform
 from gradjit.trace.trace import Input, Traced, trace
-from gradjit.transform import Derived, Primal, Slot, Transform, has_effects
+from gradjit.transform import has_effects
 from gradjit.version import VERSION
 
 

@@ -12,8 +12,8 @@ from gradjit.ir.graph import Atom, Block, Const, Graph, Value
 from gradjit.ir.tree import Tree, flatten, tree_map
 from gradjit.ir.types import FLOAT, INT, ArrayType, ScalarType
 from gradjit.leaf import Spec
+from gradjit.primal import Out, is_out
 from gradjit.trace.trace import OutLeaf
-from gradjit.transform import Out, is_out
 
 
 def with_constants(block: Block, outputs: Any) -> tuple[Block, Any]:

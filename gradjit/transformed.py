@@ -31,7 +31,7 @@ from gradjit.leaf import Spec, prepare
 from gradjit.lowered import Call, Function, Lowered, leaf_paths, lower
 from gradjit.ops.surface import lookup_function
 from gradjit.options import Options
-from gradjit.transform import Transform
+from gradjit.primal import Transform
 
 _OVER = object()  # in place of a result: more is saved than there is memory for
 _LEVELS = 6  # five more forward passes, at most
