@@ -11,19 +11,20 @@ cotangents as values, as in Radul et al., "You Only Linearize Once" (2022).
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from gradjit.errors import NotDifferentiableError
-from gradjit.ir.build import Builder, key_of
 from gradjit.ir.graph import Atom, Block, Const, Eqn, Value, free, substitute, values
-from gradjit.ir.op import Params, Update
-from gradjit.ir.types import INDEX, ArrayType, ScalarType, StackType, dims, is_float
+from gradjit.ir.op import Params
+from gradjit.ir.types import INDEX, ScalarType, StackType, dims, is_float
 from gradjit.ops import array
 from gradjit.ops.region import claims
-from gradjit.ops.sym import Sym, elementwise, lift
+from gradjit.ops.sym import Sym, lift
 from gradjit.passes.activity import useful, varied
-from gradjit.passes.cotangent import stretch, times, unbroadcast
+from gradjit.passes.adjoints import Adjoints
+from gradjit.passes.cotangent import times
+from gradjit.passes.joined import Joined, note_extent, note_regions
 from gradjit.passes.remat import another, repeated
 from gradjit.passes.report import Kept, kept
 from gradjit.passes.residual import Residuals
@@ -84,74 +85,7 @@ def vjp(
     return _Reverse(block, wrt, budget, notes).run(seeds, extra)
 
 
-class _Joined(Builder):
-    """A builder of backward code that refers to values of the forward code.
-
-    It asks the residuals for extents of values inside regions. And it does not compute
-    a number that the forward code has computed from the same: `cos(x)` as the slope of
-    `sin(x)` in a program with both, which is cheaper to save.
-    """
-
-    residuals: Residuals
-
-    def __init__(self) -> None:
-        super().__init__(checks=False)
-        self.forward: dict[Hashable, Value] = {}
-
-    def note(self, eqn: Eqn) -> None:
-        """Take note of an equation in a region of the forward code."""
-        if len(eqn.outs) != 1 or eqn.regions or eqn.op.kind != "elementwise":
-            return
-        if is_float(eqn.out.type) and isinstance(eqn.out.type, ScalarType):
-            self.forward.setdefault(key_of(eqn), eqn.out)
-
-    def seen(self, key: Hashable) -> tuple[Atom, ...] | None:
-        found = super().seen(key)
-        value = self.forward.get(key) if found is None else None
-        if value is None:
-            return found
-        # The backward code at hand can name what is in the region of an argument.
-        home = self.residuals.home
-        args = self.facts.defs[value].args
-        near = any(home.get(a) is home[value] for a in args if isinstance(a, Value))
-        return (value,) if near else None
-
-    def _dim(self, value: Value, axis: int) -> Atom:
-        if value not in self.residuals.home:
-            return super()._dim(value, axis)
-        out = self.residuals.extent_of(value, axis)
-        row = list(self._extents[value])
-        row[axis] = out
-        self._extents[value] = tuple(row)
-        return out
-
-
-def note_regions(b: _Joined, eqn: Eqn) -> None:
-    """Tell the builder of what is inside an appended equation."""
-    if eqn.op.name == "for_":
-        b.facts.enter_for(eqn)
-    if eqn.op.name in ("for_", "while_"):
-        for region in eqn.regions:
-            b.carry_extents(eqn.regions[-1], region.params, eqn.args)
-    for region in eqn.regions:
-        for inner in region.eqns:
-            b.facts.define(inner)
-            b.note(inner)
-            note_extent(b, inner)
-            note_regions(b, inner)
-
-
-def note_extent(b: Builder, eqn: Eqn) -> None:
-    """Tell the builder what an appended `dim` says, or what it is equal to."""
-    if eqn.op.name == "dim" and isinstance(eqn.args[0], Value):
-        known = b.known_extent(eqn.args[0], eqn.params["axis"])
-        if known is not None and known is not eqn.out:
-            b.facts.alias(eqn.out, known)
-        elif known is None and len(b.frames) == 1 and eqn.out in b.frames[0].values:
-            b.learn_extent(eqn.args[0], eqn.params["axis"], eqn.out)
-
-
-class _Reverse:
+class _Reverse(Adjoints):
     """One backward walk."""
 
     def __init__(
@@ -166,9 +100,8 @@ class _Reverse:
         self.notes = notes
         self.wrt = [block.params[k] for k in wrt]
         self.active = varied(block, self.wrt)
-        self.ct: dict[Value, Atom] = {}
-        self.owned: set[Atom] = set()  # accumulators that are updated in place
-        self.b = _Joined()
+        super().__init__()
+        self.b = Joined()
         self.residuals = self.b.residuals = Residuals(self.b, block, budget)
 
     def run(
@@ -263,61 +196,6 @@ class _Reverse:
             for slope in found:
                 self.accumulate(arg, times(g, slope))
 
-    def wants(self, atom: Atom) -> bool:
-        """Whether a cotangent of the atom is of use."""
-        return isinstance(atom, Value) and atom in self.live
-
-    def accumulate(self, atom: Atom, contribution: Any) -> None:
-        """Add to the cotangent of an atom."""
-        if not isinstance(atom, Value) or atom not in self.live:
-            return
-        if isinstance(contribution, Update):
-            self.ct[atom] = self.update(atom, contribution)
-        else:
-            fitted = self.fit(contribution, atom)
-            before = self.ct.get(atom)
-            self.ct[atom] = fitted if before is None else self.plus(before, fitted)
-        self.hint(atom)
-
-    def hint(self, atom: Value) -> None:
-        """Name a cotangent after its primal."""
-        grad = self.ct[atom]
-        if atom.name and isinstance(grad, Value) and not grad.name:
-            object.__setattr__(grad, "name", f"d_{atom.name}")
-
-    def update(self, atom: Value, change: Update) -> Atom:
-        base = self.ct.get(atom)
-        if base is None:
-            base = lift(array.zeros_like(atom))
-        value = lift(self.cast(change.value, atom.type.dtype))
-        ints = [lift(x) for x in change.index]
-        out = self.b.emit1(change.op, base, value, *ints, **change.params)
-        self.owned.add(out)
-        return out
-
-    def plus(self, before: Atom, more: Atom) -> Atom:
-        """before + more; in place where `before` is an accumulator."""
-        type_ = before.type
-        if isinstance(type_, ArrayType) and before in self.owned:
-            spec = ":" * type_.rank
-            out = self.b.emit1("add_at", before, more, spec=spec, checked=False)
-            self.owned.add(out)
-            return out
-        return lift(elementwise("add", Sym(before), Sym(more)))
-
-    def fit(self, contribution: Any, atom: Value) -> Atom:
-        """A contribution at the dtype and the extents of its primal."""
-        g = unbroadcast(contribution, atom)
-        return lift(stretch(self.cast(g, atom.type.dtype), atom))
-
-    def cast(self, g: Any, dtype: Any) -> Any:
-        atom = lift(g)
-        if atom.type.dtype == dtype:
-            return Sym(atom)
-        if isinstance(atom, Const):
-            return Sym(Const(float(atom.value), ScalarType(dtype)))
-        return Sym(self.b.emit1("cast", atom, dtype=dtype, weak=False))
-
     # ------------------------------------------------------------------ stacks
 
     def push(self, eqn: Eqn) -> None:
@@ -334,11 +212,6 @@ class _Reverse:
         stack = self.ct.pop(after, None) or self.zeros(after)
         g = self.ct.pop(item, None) or self.zeros(item)
         self.ct[before] = self.b.emit1("push", stack, g)
-
-    def zeros(self, value: Value) -> Atom:
-        out = lift(array.zeros_like(value))
-        self.owned.add(out)
-        return out
 
     # ----------------------------------------------------------------- regions
 
