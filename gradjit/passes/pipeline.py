@@ -2,6 +2,7 @@
 
     simplify   constants, repeated work                  graph   -> graph
     eliminate  dead code                                 graph   -> graph
+    unread     stores that nobody reads                  graph   -> graph
     fuse       array ops become loops over elements      graph   -> program
     unroll     loops over a few neighbours               program -> program
     settle     a zero and what is added to it, one store program -> program
