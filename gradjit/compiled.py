@@ -17,6 +17,7 @@ from gradjit.fastcall import (
     plain_header,
     star_header,
 )
+from gradjit.heap import keep_freed_memory
 from gradjit.ir.types import ArrayType
 from gradjit.leaf import prepare, refuse_folded, refuse_overlap, written_back
 from gradjit.lowered import Call, Lowered
@@ -129,6 +130,7 @@ def compile_lowered(lowered: Lowered, slow: Callable[..., Any]) -> Compiled:
     """Import the emitted source, compile it and write the functions that call it."""
     function, _call = lowered.function, lowered.call
     module = load(lowered.source, function.label)
+    keep_freed_memory()
     options = function.options
     emitted = getattr(module, function.label)
     kernel = compile_function(

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -408,7 +407,8 @@ def test_a_loop_without_end_is_interrupted(jit: str, tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environ) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == b"compiled\n"
-        time.sleep(1.0)
+        with pytest.raises(subprocess.TimeoutExpired):
+            child.wait(timeout=1.0)  # it does not end by itself
         child.send_signal(signal.SIGINT)
         try:
             assert child.wait(timeout=30) == 7
