@@ -102,6 +102,8 @@ class Nest:
         """The first loop of a reduction over the last axes; None for other writers."""
         if row.writer.kind in _UPDATES:
             return None
+        if self.ndim and not row.writer.axes:
+            return None  # a sum over an axis of extent one, which has no loop
         first = self.ndim - len(row.writer.axes)
         last = tuple(range(first, self.ndim))
         return first if tuple(sorted(row.writer.axes)) == last else None

@@ -140,6 +140,23 @@ def rows_by_a_vector_under_a_condition(x: Any, n: int) -> Any:
     return np.sum(b * b) + np.sum(np.sin(m))
 
 
+# A sum over an axis of extent one, inside of a nest, had no start.
+
+
+def filter_of_one_sensor(z: Any, q: float, r: float) -> Any:
+    x, p = np.zeros(2), np.eye(2)
+    f, h = np.array([[1.0, 0.1], [0.0, 1.0]]), np.array([[1.0, 0.0]])
+    total = 0.0
+    for t in range(len(z)):
+        x, p = f @ x, f @ p @ f.T + q * np.eye(2)
+        y = z[t] - (h @ x)[0]
+        s = (h @ p @ h.T)[0, 0] + r
+        gain = (p @ h.T)[:, 0] / s
+        x, p = x + gain * y, p - np.outer(gain, h @ p)
+        total += 0.5 * (np.log(s) + y * y / s)
+    return total
+
+
 # The interpreter read an empty slice that runs backwards as all of the array.
 
 
@@ -167,6 +184,7 @@ CASES: list[tuple[Any, ...]] = [
     (until_it_moves_no_more, X, 0.7),
     (newton_with_a_tolerance, X, 0.7),
     (rows_by_a_vector_under_a_condition, X, 6),
+    (filter_of_one_sensor, X, 0.1, 0.5),
 ]
 
 
