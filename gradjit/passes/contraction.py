@@ -36,6 +36,7 @@ def contracted(
     """Code for `out = x[a] * y[bb]`, summed over letters that are not in `out`."""
     left = _alone(b, _Term(x, a), set(bb) | set(out))
     right = _alone(b, _Term(y, bb), set(a) | set(out))
+    left, right = _without_ones(b, left, right, set(out))
     shared = set(left.letters) & set(right.letters)
     batch = "".join(c for c in out if c in shared)
     summed = "".join(c for c in left.letters if c in shared - set(out))
@@ -82,6 +83,27 @@ def _alone(b: Builder, term: _Term, others: set[str]) -> _Term:
         return term
     atom = _total(b, term.atom, axes)
     return _Term(atom, "".join(c for c in term.letters if c in others))
+
+
+def _without_ones(
+    b: Builder, left: _Term, right: _Term, kept: set[str]
+) -> tuple[_Term, _Term]:
+    """The operands without summed letters of extent one: there is nothing to sum."""
+    sizes = _sizes(b, left, right)
+    ones = {c for c, n in sizes.items() if isinstance(n, Const) and n.value == 1}
+    return _first(b, left, ones - kept), _first(b, right, ones - kept)
+
+
+def _first(b: Builder, term: _Term, letters: set[str]) -> _Term:
+    """The first part of a term along some letters."""
+    if letters.isdisjoint(term.letters):
+        return term
+    spec = "".join("i" if c in letters else ":" for c in term.letters)
+    extents = zip(dims(term.atom.type), spec, strict=True)
+    shape = tuple(d for d, c in extents if c == ":")
+    zeros = [index(0)] * spec.count("i")
+    atom = b.emit1("index", term.atom, *zeros, spec=spec, dims=shape, checked=False)
+    return _Term(atom, "".join(c for c in term.letters if c not in letters))
 
 
 # --------------------------------------------------------------- products and sums

@@ -157,6 +157,16 @@ def filter_of_one_sensor(z: Any, q: float, r: float) -> Any:
     return total
 
 
+# Products of matrices of one element were sums over nothing.
+
+
+def one_head_of_one_number(q: Any, k: Any) -> Any:
+    s = q @ k.T
+    p = np.exp(s - np.max(s, axis=1, keepdims=True))
+    p = p / np.sum(p, axis=1, keepdims=True)
+    return np.sum((p @ k).T @ (p @ k) * q) + np.trace(q.T @ q)
+
+
 # The interpreter read an empty slice that runs backwards as all of the array.
 
 
@@ -185,6 +195,8 @@ CASES: list[tuple[Any, ...]] = [
     (newton_with_a_tolerance, X, 0.7),
     (rows_by_a_vector_under_a_condition, X, 6),
     (filter_of_one_sensor, X, 0.1, 0.5),
+    (one_head_of_one_number, np.array([[0.4]]), np.array([[1.3]])),
+    (one_head_of_one_number, Y[:1, None], X[:4, None]),
 ]
 
 
