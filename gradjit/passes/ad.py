@@ -248,10 +248,11 @@ class _Reverse(Adjoints):
             self.take_over(inits[k], out)
 
     def reaches(self, eqn: Eqn, carried: Sequence[int]) -> bool:
-        """Whether a cotangent comes in at all."""
-        if any(eqn.outs[k] in self.ct for k in carried):
-            return True
-        return any(isinstance(o.type, StackType) and o in self.live for o in eqn.outs)
+        """Whether a cotangent comes in at all, or one has to be pushed."""
+        return any(
+            eqn.outs[k] in self.ct or isinstance(eqn.outs[k].type, StackType)
+            for k in carried
+        )
 
     def take_over(self, init: Atom, out: Atom | None) -> None:
         """The cotangent of an initial carry: the loop's, or added to what is there."""
@@ -385,13 +386,13 @@ class _Reverse(Adjoints):
         if eqn.params.get("checkpoint"):
             self.once(eqn)
             return
-        if not any(o in self.ct for o in eqn.outs) and not any(
-            isinstance(o.type, StackType) and o in self.live for o in eqn.outs
-        ):
-            return
         outside = list(
             dict.fromkeys(v for r in eqn.regions for v in free(r) if v in self.live)
         )
+        if not any(o in self.ct for o in eqn.outs) and not any(
+            isinstance(v.type, StackType) for v in outside
+        ):
+            return
         gs = [self.ct.pop(o, None) for o in eqn.outs]
         halves = [self.mirrored(r, gs, outside) for r in eqn.regions]
         changed = [

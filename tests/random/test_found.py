@@ -215,3 +215,28 @@ def test_an_unknown_attribute_of_an_array_is_refused_with_its_line() -> None:
 
     with pytest.raises(gradjit.UnsupportedError, match=r"(?s)test_found.py.*setfield"):
         gradjit.grad(f)(X)
+
+
+def test_the_second_derivative_of_a_loop_that_only_compares_what_it_saved() -> None:
+    """The stacks of the first derivative had no cotangents, and were read anyway."""
+
+    def highest(s: float, z: Any) -> Any:
+        total = 0.0
+        for i in range(z.shape[0]):
+            t = s
+            m = s
+            for k in range(z.shape[1]):
+                t *= z[i, k]
+                m = max(m, t)
+                if t < 0.2:
+                    break
+            if t > 0.7:
+                total += m - s
+        return total
+
+    z = np.random.default_rng(6).uniform(0.4, 1.4, (5, 4))
+    slope = gradjit.grad(highest)
+    with config.override(jit=False):
+        second = gradjit.grad(lambda s: slope(s, z))(1.0)
+        above, below = slope(1.0 + 1e-5, z), slope(1.0 - 1e-5, z)
+    np.testing.assert_allclose(second, (above - below) / 2e-5, rtol=1e-6)
