@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradjit.ir.build import current
-from gradjit.ir.graph import Atom
+from gradjit.ir.graph import Atom, Value
 from gradjit.ir.tree import flatten, is_number
+from gradjit.ir.types import rank
 from gradjit.ops.region import derived_claims
 from gradjit.ops.sym import Sym, lift
 from gradjit.outputs import with_constants
@@ -68,7 +69,12 @@ def inline(
     derived = function.transform.derive(primal.within(function.options.memory))
     given = [*atoms, *(lift(leaves[k]) for k in derived.extras)]
     results = current().inline(derived_claims(derived.block), given)
-    outs, shape = flatten(derived.outputs, is_out)
+    found: tuple[list[Out], Any] = flatten(derived.outputs, is_out)
+    outs, shape = found
+    for out in outs:
+        if out.like is not None:
+            primal_leaf: Atom = lift(leaves[out.like])
+            _know_extents(results[out.index], primal_leaf)
     return shape.unflatten(_wrapped(results, out) for out in outs)
 
 
@@ -81,6 +87,14 @@ def tracing() -> TraceBuilder:
 
 def _is_leaf(x: Any) -> bool:
     return is_number(x) or isinstance(x, Sym)
+
+
+def _know_extents(gradient: Atom, primal: Atom) -> None:
+    """A gradient has the extents of its primal, however it was computed."""
+    b = current()
+    if rank(gradient.type) != rank(primal.type) or not isinstance(gradient, Value):
+        return  # a row for each result
+    b.set_extents(gradient, b.extents(primal))
 
 
 def _wrapped(results: Sequence[Atom], out: Out) -> Any:

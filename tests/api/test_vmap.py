@@ -238,3 +238,25 @@ def test_a_jit_of_it_writes_into_items() -> None:
 def test_refusals(run: Any, kind: Any, message: str) -> None:
     with pytest.raises(kind, match=message):
         run()
+
+
+def test_gradients_of_items_are_of_their_shape() -> None:
+    """However the extents of a gradient are computed, they are those of the item."""
+
+    def transport(cost: Any, a: Any, b: Any) -> Any:
+        k = np.exp(-2.0 * cost)
+        u, v = np.ones(len(a)), np.ones(len(b))
+        for _ in range(50):
+            old = u
+            u = a / (k @ v)
+            v = b / (k.T @ u)
+            if np.max(np.abs(u - old)) < 1e-3:
+                break
+        return np.sum(u[:, None] * k * v[None, :] * cost)
+
+    costs = np.random.default_rng(2).uniform(0.0, 1.0, (3, 4, 5))
+    a, b = np.full(4, 0.25), np.full(5, 0.2)
+    slope = gradjit.grad(transport)
+    want = np.stack([slope(c, a, b) for c in costs])
+    np.testing.assert_allclose(vmap(slope, (0, None, None))(costs, a, b), want)
+    gradjit.check_grads(transport, (costs[0], a, b))
