@@ -80,7 +80,7 @@ def _movable_to_end(body: Block, at: int, inlining: Inlining, sharing: Sharing) 
     arrays = {v for v in leaves if not isinstance(v.type, ScalarType)}
     roots = {sharing.root(v) for v in leaves}
     for later in body.eqns[at + 1 :]:
-        if later.op.name in WRITES or overwritten(later) & arrays:
+        if later.op.name in WRITES or (arrays and overwritten(later)):
             return False
         for e in (later, *(x for r in later.regions for x in walk(r))):
             if any(sharing.root(o) in roots for o in e.outs):

@@ -98,6 +98,7 @@ class _Inliner:
             if e.op.name == "for_" and e.params.get("exits")
         }
         self.decision = Inlining()
+        self.memory = _Memory(graph.block)
 
     def _count(self, block: Block) -> None:
         for eqn in block.eqns:
@@ -181,11 +182,11 @@ class _Inliner:
 
     def _overwritten(self, scope: _Scope, array: Atom, at: int, place: int) -> bool:
         end = len(scope.consumed)
-        if any(array in c for c in scope.consumed[at + 1 : min(place, end)]):
-            return True
-        return (
-            place >= end and bool(scope.before) and array in scope.before[place - end]
-        )
+        passed = [*scope.consumed[at + 1 : min(place, end)]]
+        if place >= end and scope.before:
+            passed.append({*scope.before[place - end]})
+        mine = self.memory.root(array)
+        return any(mine is self.memory.root(a) for c in passed for a in c)
 
     def _small(self, eqn: Eqn) -> bool:
         """Index arithmetic that is repeated rather than named, and lone extents."""
@@ -245,6 +246,54 @@ class _Inliner:
                     self._enter_choice(scope, e, where)
             for result in values(region.results):
                 scope.places[result].extend(where)
+
+
+class _Memory:
+    """Arrays that may be in the same memory, as classes.
+
+    A branch may return either of two arrays, and a loop may exchange its buffers: what
+    is written through one of the names is seen through the others.
+    """
+
+    def __init__(self, block: Block) -> None:
+        self.parents: dict[Atom, Atom] = {}
+        for eqn in walk(block):
+            self._join_all(eqn)
+
+    def root(self, atom: Atom) -> Atom:
+        """One array of the class, the same for all of them."""
+        while atom in self.parents:
+            atom = self.parents[atom]
+        return atom
+
+    def _join(self, a: Atom, b: Atom) -> None:
+        if isinstance(a.type, ScalarType) or isinstance(b.type, ScalarType):
+            return
+        x, y = self.root(a), self.root(b)
+        if x is not y:
+            self.parents[x] = y
+
+    def _join_all(self, eqn: Eqn) -> None:
+        name = eqn.op.name
+        if name in _VIEWS or name in ("store", "add_at", "push", "pop"):
+            self._join(eqn.outs[0], eqn.args[0])
+        elif name == "map_":
+            dests = eqn.args[eqn.params["ndim"] :]
+            writers: tuple[Writer, ...] = eqn.params["writers"]
+            for writer, out in zip(writers, eqn.outs, strict=True):
+                if writer.dest >= 0:
+                    self._join(out, dests[writer.dest])
+        elif eqn.regions:
+            first = len(eqn.args) - len(eqn.outs)
+            for k, out in enumerate(eqn.outs):
+                if name != "if_":
+                    self._join(out, eqn.args[first + k])
+                for region in eqn.regions:
+                    if len(region.results) == len(eqn.outs):
+                        self._join(out, region.results[k])
+                    if name != "if_":
+                        skip = len(region.params) - len(eqn.outs)
+                        self._join(out, region.params[skip + k])
 
 
 def _stored(block: Block) -> Iterator[tuple[Value, str]]:

@@ -167,6 +167,19 @@ def one_head_of_one_number(q: Any, k: Any) -> Any:
     return np.sum((p @ k).T @ (p @ k) * q) + np.trace(q.T @ q)
 
 
+# A load was printed behind a write to its memory that went by another name.
+
+
+def two_names_for_an_array(x: Any, w: Any, n: int) -> Any:
+    x = x.copy()
+    a, b = x, np.zeros(len(x))
+    if w[1] < 5.0:
+        a[n] = np.tanh(w[n])
+    else:
+        a, b = b, a
+    return np.sum(a * w) + np.sum(b) + 0.3 * x[n]
+
+
 # The interpreter read an empty slice that runs backwards as all of the array.
 
 
@@ -195,6 +208,7 @@ CASES: list[tuple[Any, ...]] = [
     (newton_with_a_tolerance, X, 0.7),
     (rows_by_a_vector_under_a_condition, X, 6),
     (filter_of_one_sensor, X, 0.1, 0.5),
+    (two_names_for_an_array, X, Y, 2),
     (one_head_of_one_number, np.array([[0.4]]), np.array([[1.3]])),
     (one_head_of_one_number, Y[:1, None], X[:4, None]),
 ]
