@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 
 import numpy as np
@@ -22,4 +23,5 @@ def keep_freed_memory() -> None:
     touched, and takes no memory. Where limits are set, by `MALLOC_TRIM_THRESHOLD_` for
     one, they stand.
     """
-    np.empty(_LARGE, np.uint8)
+    with suppress(MemoryError):
+        np.empty(_LARGE, np.uint8)

@@ -76,3 +76,37 @@ def compare_along_a_line(function: Any, seed: int) -> None:
     want = (4 * fine - coarse) / 3
     got = float(np.dot(grad, direction))
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5, err_msg=str(seed))
+
+
+@pytest.mark.parametrize("first", range(0, 50, CHUNK))
+def test_second_derivatives_of_random_programs(first: int, tmp_path: Path) -> None:
+    """Products with the Hessian against differences of the gradient."""
+    with config.override(jit=False), np.errstate(all="ignore"):
+        seeds = range(first, first + CHUNK)
+        said = sum(compare_the_hessian(load(seed, tmp_path), seed) for seed in seeds)
+    assert said >= 0.5 * CHUNK, "too many programs say nothing"
+
+
+def compare_the_hessian(function: Any, seed: int) -> bool:
+    """Whether the differences said anything."""
+    x, *others = arguments(seed)
+    direction = np.random.default_rng(seed).normal(size=x.shape)
+    grad = gradjit.grad(function)
+
+    def along(x: Any) -> Any:
+        return np.sum(grad(x, *others) * direction)
+
+    def difference(h: float) -> Any:
+        up, down = grad(x + h * direction, *others), grad(x - h * direction, *others)
+        return (up - down) / (2 * h)
+
+    try:
+        got = gradjit.grad(along)(x)
+    except gradjit.UnsupportedError:
+        return False  # counted where the programs are checked
+    fine, coarse = difference(1e-5), difference(2e-5)
+    scale = 1.0 + float(np.max(np.abs(fine)))
+    if scale > 1e5 or not np.max(np.abs(fine - coarse)) <= 1e-4 * scale:
+        return False  # a branch is near, or the slopes are too large for differences
+    np.testing.assert_allclose(got, fine, atol=1e-3 * scale, err_msg=str(seed))
+    return True
