@@ -1,14 +1,15 @@
 """Which buffers a value may be in, and which buffers a block may write into.
 
 A first look at a loop body, before any copy is placed: `place` needs to know on entry
-which carries are written, so that their initial values can be made safe.
+which carries are written, so that their initial values can be made safe. And a look at
+the placed program: which of its arrays may be in the same memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from gradjit.ir.graph import Atom, Block, Eqn, Value, values
+from gradjit.ir.graph import Atom, Block, Eqn, Value, values, walk
 from gradjit.ir.types import ArrayType
 from gradjit.ops.region import Writer
 
@@ -132,3 +133,47 @@ class _Look:
             now = new
         for k, *_ in carries:
             self.roots[eqn.outs[k]] = now[k]
+
+
+class Memory:
+    """Arrays of a placed program that may be in the same memory, as classes.
+
+    A branch may return either of two arrays, and a loop may exchange its buffers: what
+    is written through one of the names is seen through the others.
+    """
+
+    def __init__(self, block: Block) -> None:
+        self.parents: dict[Atom, Atom] = {}
+        for eqn in walk(block):
+            for k, out in enumerate(eqn.outs):
+                if is_array(out):
+                    for source in _sources(eqn, k):
+                        self._join(out, source)
+
+    def root(self, array: Atom) -> Atom:
+        """One array of the class, the same for all of them."""
+        while array in self.parents:
+            array = self.parents[array]
+        return array
+
+    def _join(self, a: Atom, b: Atom) -> None:
+        x, y = self.root(a), self.root(b)
+        if x is not y:
+            self.parents[x] = y
+
+
+def _sources(eqn: Eqn, k: int) -> Iterator[Atom]:
+    """The arrays whose memory result `k` of an equation may be in."""
+    if is_view(eqn) or eqn.op.name in ("store", "add_at"):
+        yield eqn.args[0]
+    elif eqn.op.name == "map_":
+        writer: Writer = eqn.params["writers"][k]
+        if writer.dest >= 0:
+            yield eqn.args[eqn.params["ndim"] + writer.dest]
+    elif eqn.op.name == "if_":
+        yield from (region.results[k] for region in eqn.regions)
+    elif eqn.regions:
+        back = k - len(eqn.outs)
+        yield eqn.args[back]
+        yield eqn.regions[-1].results[back]
+        yield from (region.params[back] for region in eqn.regions)

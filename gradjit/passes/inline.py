@@ -17,11 +17,11 @@ from typing import Literal
 from gradjit.ir.graph import Atom, Block, Const, Eqn, Graph, Value, values, walk
 from gradjit.ir.types import ArrayType, ScalarType, rank
 from gradjit.ops.region import Writer
+from gradjit.passes.alias import VIEWS, Memory
 
 Role = Literal["function", "loop", "branch", "value", "map"]
 
 CHOICE_WIDTH = 50
-_VIEWS = frozenset({"index", "transpose", "reshape"})
 _AFFINE = frozenset({"add", "sub"})
 
 
@@ -98,7 +98,7 @@ class _Inliner:
             if e.op.name == "for_" and e.params.get("exits")
         }
         self.decision = Inlining()
-        self.memory = _Memory(graph.block)
+        self.memory = Memory(graph.block)
 
     def _count(self, block: Block) -> None:
         for eqn in block.eqns:
@@ -174,7 +174,7 @@ class _Inliner:
         return scope.role in ("loop", "branch") and out in scope.block.results
 
     def _legal(self, scope: _Scope, eqn: Eqn, at: int, place: int) -> bool:
-        if eqn.op.name in _VIEWS and self._overwritten(scope, eqn.args[0], at, place):
+        if eqn.op.name in VIEWS and self._overwritten(scope, eqn.args[0], at, place):
             return False
         return not any(
             at < scope.successor.get(a, -1) < place for a in values(eqn.args)
@@ -246,54 +246,6 @@ class _Inliner:
                     self._enter_choice(scope, e, where)
             for result in values(region.results):
                 scope.places[result].extend(where)
-
-
-class _Memory:
-    """Arrays that may be in the same memory, as classes.
-
-    A branch may return either of two arrays, and a loop may exchange its buffers: what
-    is written through one of the names is seen through the others.
-    """
-
-    def __init__(self, block: Block) -> None:
-        self.parents: dict[Atom, Atom] = {}
-        for eqn in walk(block):
-            self._join_all(eqn)
-
-    def root(self, atom: Atom) -> Atom:
-        """One array of the class, the same for all of them."""
-        while atom in self.parents:
-            atom = self.parents[atom]
-        return atom
-
-    def _join(self, a: Atom, b: Atom) -> None:
-        if isinstance(a.type, ScalarType) or isinstance(b.type, ScalarType):
-            return
-        x, y = self.root(a), self.root(b)
-        if x is not y:
-            self.parents[x] = y
-
-    def _join_all(self, eqn: Eqn) -> None:
-        name = eqn.op.name
-        if name in _VIEWS or name in ("store", "add_at", "push", "pop"):
-            self._join(eqn.outs[0], eqn.args[0])
-        elif name == "map_":
-            dests = eqn.args[eqn.params["ndim"] :]
-            writers: tuple[Writer, ...] = eqn.params["writers"]
-            for writer, out in zip(writers, eqn.outs, strict=True):
-                if writer.dest >= 0:
-                    self._join(out, dests[writer.dest])
-        elif eqn.regions:
-            first = len(eqn.args) - len(eqn.outs)
-            for k, out in enumerate(eqn.outs):
-                if name != "if_":
-                    self._join(out, eqn.args[first + k])
-                for region in eqn.regions:
-                    if len(region.results) == len(eqn.outs):
-                        self._join(out, region.results[k])
-                    if name != "if_":
-                        skip = len(region.params) - len(eqn.outs)
-                        self._join(out, region.params[skip + k])
 
 
 def _stored(block: Block) -> Iterator[tuple[Value, str]]:
