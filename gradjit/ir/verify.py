@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 from gradjit.errors import InternalError
-from gradjit.ir.graph import Atom, Block, Const, Eqn, Graph, Value
+from gradjit.ir.graph import Atom, Block, Eqn, Graph, Value
 from gradjit.ir.types import ArrayType, ScalarType, StackType, Type
 
 Stage = Literal["graph", "program"]
@@ -123,8 +123,3 @@ def same_type(a: Type, b: Type) -> bool:
     if isinstance(a, StackType) and isinstance(b, StackType):
         return same_type(a.item, b.item)
     return False
-
-
-def is_const(atom: Atom, value: object) -> bool:
-    """Whether an atom is this constant."""
-    return isinstance(atom, Const) and atom.value == value

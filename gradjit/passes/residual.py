@@ -38,7 +38,6 @@ class Residuals:
         self.saves: dict[Value, Save] = {}
         self.counts: dict[Eqn, Save] = {}
         self.recomputed: set[Value] = set()
-        self.chosen: set[Value] = set()
         self.regions: dict[Block, Region] = {}
         self.dims: dict[Value, list[Eqn]] = {}
         self._survey(block, None)
@@ -179,11 +178,8 @@ class Residuals:
         found = choose(found, self.home, again.cheap, again.available, covered)
         for value in sorted(found, key=self.rank):
             self._save(value)
-            self.chosen.add(value)
         self._chain()
-        needed = needed | {
-            a for v in self.chosen for a in self._starts(self.home[v].loops())
-        }
+        needed = needed | {a for v in found for a in self._starts(self.home[v].loops())}
         work: list[Value] = sorted(needed, key=self.rank)
         done: set[Value] = set()
         while work:

@@ -16,8 +16,8 @@ import numpy as np
 from gradjit.errors import Loc, UnsupportedError
 from gradjit.ir.build import Builder, Frame
 from gradjit.ir.graph import Atom, Const, Value
-from gradjit.ir.types import ArrayType, ScalarType, dims
-from gradjit.ops.sym import Sym, lift
+from gradjit.ir.types import ArrayType, dims
+from gradjit.ops.sym import Sym
 from gradjit.trace import concrete, handle, memory
 from gradjit.trace.classes import class_of
 from gradjit.trace.guards import Guards
@@ -391,13 +391,6 @@ def is_array(x: Any) -> bool:
 def is_number(x: Any) -> bool:
     """Whether x is a Python or NumPy number or bool."""
     return isinstance(x, bool | int | float | np.number | np.bool_)
-
-
-def scalar_atom(x: Any) -> Atom | None:
-    """The atom of a number or of a symbol of a number."""
-    if is_number(x) or (isinstance(x, Sym) and isinstance(x.type, ScalarType)):
-        return lift(x)
-    return None
 
 
 def rank_of(x: Sym) -> int:
