@@ -155,3 +155,34 @@ arcsinh = _make("arcsinh")
 arccosh = _make("arccosh")
 arctanh = _make("arctanh")
 cbrt = _make("cbrt")
+
+
+def _make_extreme(name: str) -> Callable[[Any, Any], Any]:
+    """`numpy.maximum` or `numpy.minimum`: NaN wins, and no branch is in the way."""
+    plain = getattr(np, name)
+
+    def function(x: Any, y: Any) -> Any:
+        return plain(x, y)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"`numpy.{name}` of two elements."
+
+    def typer(context: Any) -> Callable[[Any, Any], Any]:
+        def type_of(x: Any, y: Any) -> Any:
+            return x if x == y and x in (types.float64, types.float32) else None
+
+        return type_of
+
+    def call(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        scalar = args[0].type
+        kind = ir.FunctionType(scalar, [scalar, scalar])
+        intrinsic = builder.module.declare_intrinsic(f"llvm.{name}", [scalar], kind)
+        return builder.call(intrinsic, args)
+
+    extending.type_callable(function)(typer)
+    extending.lower_builtin(function, types.Float, types.Float)(call)
+    return function
+
+
+maximum = _make_extreme("maximum")
+minimum = _make_extreme("minimum")

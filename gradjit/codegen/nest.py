@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SIGN = {"sum": "+=", "prod": "*="}
 _COMPARE = {"max": ">", "argmax": ">", "min": "<", "argmin": "<"}
+_CALLS = {"maximum": "vm.maximum", "minimum": "vm.minimum"}
 _UPDATES = ("new", "store", "add")
 
 
@@ -152,6 +153,10 @@ class Nest:
             printer.add_to(target, sign, row.value)
         elif kind in ("and", "or"):
             self._write_truth(row)
+        elif kind in _CALLS:
+            best = self._accumulator(row)
+            value = printer.expr.atom(row.value)
+            printer.out.add(f"{best} = {_CALLS[kind]}({best}, {value})")
         else:
             self._write_extreme(row)
 
@@ -212,6 +217,8 @@ def _element(row: Row) -> ScalarType:
 
 def _start_text(row: Row) -> str:
     kind, element = row.writer.kind, _element(row)
+    if kind in _CALLS:
+        return lowest(element.dtype, -1 if kind == "maximum" else 1).text
     if kind in _COMPARE:
         return lowest(element.dtype, -1 if _COMPARE[kind] == ">" else 1).text
     if kind in ("and", "or"):

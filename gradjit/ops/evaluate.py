@@ -87,6 +87,8 @@ _FOLD = {
     "prod": np.multiply,
     "max": np.maximum,
     "min": np.minimum,
+    "maximum": np.maximum,
+    "minimum": np.minimum,
     "and": np.logical_and,
     "or": np.logical_or,
 }

@@ -26,7 +26,19 @@ from gradjit.ir.op import Op, Params, register
 from gradjit.ir.types import ArrayType, ScalarType, StackType, Type
 
 WriterKind = Literal[
-    "new", "store", "add", "sum", "prod", "max", "min", "and", "or", "argmax", "argmin"
+    "new",
+    "store",
+    "add",
+    "sum",
+    "prod",
+    "max",
+    "min",
+    "maximum",
+    "minimum",
+    "and",
+    "or",
+    "argmax",
+    "argmin",
 ]
 
 
@@ -36,7 +48,8 @@ class Writer:
 
     `new` fills a fresh array at the loop indices; `store` and `add` write into
     `dests[dest]` at indices that the body gives; the others reduce over `axes`, and
-    the result has the remaining axes in order.
+    the result has the remaining axes in order. `maximum` and `minimum` are `max` and
+    `min` without a branch, as `gradjit.vectormath` has them.
     """
 
     kind: WriterKind

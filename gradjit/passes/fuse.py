@@ -21,6 +21,7 @@ from gradjit.ir.build import Builder, index
 from gradjit.ir.graph import Atom, Block, Eqn, Graph, Value, values, walk
 from gradjit.ir.types import dims
 from gradjit.passes.cluster import Cluster
+from gradjit.passes.cover import cover
 from gradjit.passes.dce import eliminate
 from gradjit.passes.demand import Recorder
 from gradjit.passes.element import (
@@ -37,17 +38,19 @@ from gradjit.passes.nest import emit_cluster
 from gradjit.passes.normal import Normal, normalise
 from gradjit.passes.plan import Plan, Step
 from gradjit.passes.recycle import recycle
+from gradjit.passes.rows import share_rows
 from gradjit.passes.usage import Defs, learn, view_root
 
 # An element of this cost or less is computed again by a later loop.
 DEAR = 7
 
 
-def fuse(graph: Graph) -> Graph:
+def fuse(graph: Graph, parallel: bool = False) -> Graph:
     """The graph with loops in place of array expressions.
 
     Args:
         graph: A valid graph of the `graph` stage.
+        parallel: Whether threads may share the loops.
 
     Returns:
         A graph of the `program` stage with the same meaning, up to the order of sums.
@@ -55,7 +58,8 @@ def fuse(graph: Graph) -> Graph:
     normal = normalise(eliminate(graph))
     fuser = Fuser(normal)
     program = Graph(graph.name, fuser.block(normal.graph.block), graph.mutated)
-    return recycle(eliminate(hoist(program)), fuser.shapes)
+    program = cover(share_rows(eliminate(hoist(program)), parallel))
+    return recycle(program, fuser.shapes)
 
 
 class Fuser:
@@ -235,6 +239,7 @@ class _Schedule:
         self.fuser = fuser
         self.plan = plan
         self.pending = list(plan.steps)
+        self.urgent = _behind_checks(plan.steps)
 
     def run(self) -> None:
         while self.pending:
@@ -264,7 +269,8 @@ class _Schedule:
     def _cluster(self) -> None:
         """Open a cluster, fill it, and emit it."""
         ready = self._ready()
-        cluster = next((c for s in ready if (c := self._opened(s))), None)
+        first = sorted(ready, key=lambda s: s not in self.urgent)
+        cluster = next((c for s in first if (c := self._opened(s))), None)
         if cluster is None:
             return
         grown = True
@@ -343,6 +349,22 @@ class _Schedule:
                 if value not in stored and value not in plan.memory:
                     stack.append(plan.demands[value])
         return out
+
+
+def _behind_checks(steps: Sequence[Step]) -> set[Step]:
+    """The steps that checks wait for: done early, they hold up nothing else."""
+    makers = {o: s for s in steps for o in s.eqn.outs}
+    found: set[Step] = set()
+    stack = [s for s in steps if s.eqn.op.name == "check"]
+    while stack:
+        step = stack.pop()
+        if step not in found:
+            found.add(step)
+            wanted = (
+                step.needs | step.demand.scalars | {v for v, _ in step.demand.loads}
+            )
+            stack += (makers[v] for v in wanted if v in makers)
+    return found
 
 
 class _Barrier:

@@ -31,12 +31,16 @@ _RESULTS = {
     "prod": "product",
     "max": "largest",
     "min": "smallest",
+    "maximum": "largest",
+    "minimum": "smallest",
     "argmax": "at",
     "argmin": "at",
     "and": "test",
     "or": "test",
 }
-_SCRATCH = {"max": "best", "min": "best", "argmax": "best", "argmin": "best"}
+_SCRATCH = dict.fromkeys(
+    ("max", "min", "maximum", "minimum", "argmax", "argmin"), "best"
+)
 
 
 def name(graph: Graph) -> Named:

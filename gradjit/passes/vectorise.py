@@ -1,5 +1,7 @@
 """Elementary functions inside loops over elements become those that LLVM vectorises.
 
+So do the largest and the smallest element, which are comparisons elsewhere.
+
 In a `map_` all of them; in an innermost `for_` those whose argument does not come from
 a scalar that the loop carries: a recurrence runs one element at a time whatever it
 calls.
@@ -7,10 +9,15 @@ calls.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gradjit.ir.graph import Block, Eqn, Graph, Value, values
 from gradjit.ir.types import ScalarType, is_float
+from gradjit.ops.region import Writer, WriterKind
 from gradjit.ops.vector import VECTORISED
 from gradjit.vectormath import available
+
+_BRANCHLESS: dict[str, WriterKind] = {"max": "maximum", "min": "minimum"}
 
 
 def vectorise(graph: Graph) -> Graph:
@@ -25,7 +32,12 @@ def _block(block: Block) -> Block:
 def _equation(eqn: Eqn) -> Eqn:
     name = eqn.op.name
     if name == "map_":
-        return eqn.with_(regions=tuple(_elements(r, set()) for r in eqn.regions))
+        regions = tuple(_elements(r, set()) for r in eqn.regions)
+        params = {
+            **eqn.params,
+            "writers": tuple(map(_branchless, eqn.params["writers"])),
+        }
+        return eqn.with_(regions=regions, params=params)
     if name == "for_" and not any(e.regions for e in eqn.regions[0].eqns):
         body = eqn.regions[0]
         carried = {
@@ -35,6 +47,16 @@ def _equation(eqn: Eqn) -> Eqn:
         }
         return eqn.with_(regions=(_elements(body, carried),))
     return eqn.with_(regions=tuple(map(_block, eqn.regions)))
+
+
+def _branchless(writer: Writer) -> Writer:
+    """A largest or smallest number as LLVM vectorises it."""
+    floats = writer.type is not None and writer.type.dtype.kind == "f"
+    return (
+        replace(writer, kind=_BRANCHLESS.get(writer.kind, writer.kind))
+        if floats
+        else writer
+    )
 
 
 def _elements(block: Block, serial: set[Value]) -> Block:

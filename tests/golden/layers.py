@@ -23,21 +23,21 @@ def value_and_grad_layers(weights_0, weights_1, x):
     h = np.empty(p)
     for i in range(p):
         h[i] = np.tanh(product[i])
-    h2 = np.dot(weights_1, h)
-    total = 0.0
-    for i in range(m):
-        h3 = np.exp(h2[i])
-        h2[i] = h3
-        total += h3
-    d_h = np.dot(h2, weights_1)
+    product2 = np.dot(weights_1, h)
+    h2 = np.empty(m)
     d_weights_1 = np.empty((m, p))
+    t = 0.0
     for i in range(m):
+        h3 = np.exp(product2[i])
+        h2[i] = h3
+        t += h3
+        h2_i = h2[i]
         for j in range(p):
-            d_weights_1[i, j] = h2[i] * h[j]
-    for i in range(p):
-        h[i] = d_h[i] * (1.0 - h[i] * h[i])
+            d_weights_1[i, j] = h2_i * h[j]
+    d_h = np.dot(h2, weights_1)
     d_weights_0 = np.empty((p, n))
     for i in range(p):
+        t2 = d_h[i] * (1.0 - h[i] * h[i])
         for j in range(n):
-            d_weights_0[i, j] = h[i] * x[j]
-    return total, d_weights_0, d_weights_1
+            d_weights_0[i, j] = t2 * x[j]
+    return t, d_weights_0, d_weights_1

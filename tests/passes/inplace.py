@@ -22,6 +22,8 @@ Env = dict[Value, Any]
 
 _START = {"sum": 0, "prod": 1, "and": True, "or": False}
 _FOLD = {
+    "maximum": np.maximum,
+    "minimum": np.minimum,
     "sum": np.add,
     "prod": np.multiply,
     "max": np.maximum,
