@@ -18,6 +18,7 @@ from gradjit.ir.types import rank
 from gradjit.ops.region import derived_claims
 from gradjit.ops.sym import Sym, lift
 from gradjit.outputs import with_constants
+from gradjit.passes.pipeline import prepare
 from gradjit.primal import Out, Primal, Slot, Split, is_out
 from gradjit.trace.builder import TraceBuilder, is_traced
 from gradjit.trace.call import call
@@ -62,6 +63,7 @@ def inline(
     block, outputs = trace_inner(function.fn, [leaves[k] for k in slots], build)
     inside: Split = tree.unflatten(Slot(k) for k in range(tree.size))
     block, outputs = with_constants(block, outputs)
+    block = prepare(block)
     types = {k: lift(x).type for k, x in enumerate(leaves) if k not in slots}
     paths = [f"leaf {k}" for k in range(len(leaves))]
     name = function.name

@@ -240,6 +240,7 @@ def _derive(
     structure = call.tree.unflatten(Slot(k) for k in range(call.tree.size))
     args, kwargs, extras = structure
     block, outputs = with_constants(traced.graph.block, traced.outputs)
+    block = pipeline.prepare(block)
     types: dict[int, Type] = {
         k: call.specs[k].type for k in range(len(call.specs)) if k not in slots
     }

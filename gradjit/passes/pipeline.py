@@ -25,12 +25,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gradjit.config import settings
-from gradjit.ir.graph import Graph
+from gradjit.ir.graph import Block, Graph
 from gradjit.ir.named import Named
 from gradjit.ir.verify import Stage, verify
 from gradjit.passes.dce import eliminate
+from gradjit.passes.forward import forward_stores
 from gradjit.passes.fuse import fuse
 from gradjit.passes.hoist import hoist
+from gradjit.passes.induction import close_counters
 from gradjit.passes.name import name
 from gradjit.passes.parallel import parallelise, serialise
 from gradjit.passes.place import place
@@ -69,6 +71,11 @@ class Stages:
     def _changed(self, graph: Graph) -> bool:
         last = list(self.graphs.values())[-1:]
         return not last or str(last[0]) != str(graph)
+
+
+def prepare(block: Block) -> Block:
+    """A traced block as a derivative should see it, which keeps what it cannot know."""
+    return forward_stores(close_counters(block))
 
 
 def optimise(graph: Graph, stages: Stages) -> Graph:
