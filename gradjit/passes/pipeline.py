@@ -7,6 +7,7 @@
     unroll     loops over a few neighbours               program -> program
     settle     a zero and what is added to it, one store program -> program
     turn       loops that may count up                   program -> program
+    rows       loops over the same rows, forward and back program -> program
     rotate     elements that the next iteration reads    program -> program
     sink       stores that the next iteration overwrites program -> program
     vectorise  elementary functions that LLVM vectorises program -> program
@@ -38,7 +39,9 @@ from gradjit.passes.parallel import parallelise, serialise
 from gradjit.passes.place import place
 from gradjit.passes.remat import itself
 from gradjit.passes.rotate import rotate
+from gradjit.passes.rows import share_rows
 from gradjit.passes.settle import settle
+from gradjit.passes.shrink import shrink
 from gradjit.passes.simplify import simplify
 from gradjit.passes.sink import sink
 from gradjit.passes.turn import turn
@@ -84,6 +87,15 @@ def optimise(graph: Graph, stages: Stages) -> Graph:
     return stages.keep("simplify", simplify(eliminate(simplify(unread(graph)))))
 
 
+def _rows(graph: Graph, parallel: bool) -> Graph:
+    """The program with loops over the same rows in one, and what that makes free."""
+    if parallel:
+        return graph
+    graph = share_rows(graph, loops=True)
+    block = forward_stores(graph.block)
+    return shrink(eliminate(Graph(graph.name, block, graph.mutated)))
+
+
 def lower(
     graph: Graph, stages: Stages, vector_math: bool = True, parallel: bool = False
 ) -> Named:
@@ -100,6 +112,7 @@ def lower(
     graph = stages.keep("unroll", unroll(graph), "program")
     graph = stages.keep("settle", settle(graph), "program")
     graph = stages.keep("turn", eliminate(turn(graph)), "program")
+    graph = stages.keep("rows", _rows(graph, parallel), "program")
     graph = stages.keep("rotate", rotate(graph), "program")
     graph = stages.keep("sink", sink(graph), "program")
     if vector_math:

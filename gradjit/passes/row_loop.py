@@ -6,11 +6,11 @@ What leaves the loop is carried: arrays, and sums over the rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from gradjit.ir.build import Builder, index, zero
-from gradjit.ir.graph import Atom, Block, Const, Eqn, Value, values
+from gradjit.ir.build import Builder, index, look, zero
+from gradjit.ir.graph import Atom, Block, Const, Eqn, Value, eqn_uses, values
 from gradjit.ir.op import lookup
 from gradjit.ir.types import INDEX, ArrayType, ScalarType, rank
 from gradjit.ops.region import Writer
@@ -20,17 +20,20 @@ from gradjit.passes.columns import columns
 _COMBINE = {"sum": "add", "and": "logical_and", "or": "logical_or"}
 
 
-def row_loop(nests: Sequence[Eqn], used: set[Value], parallel: bool) -> list[Eqn]:
+def row_loop(
+    nests: Sequence[Eqn], stop: Atom, used: set[Value], parallel: bool
+) -> list[Eqn]:
     """The equations of a loop over rows, with what it fills in front of it.
 
     Args:
-        nests: The nests, in order.
+        nests: The nests and loops, in order.
+        stop: How many rows there are.
         used: What is used behind them; what is not lives for a row.
         parallel: Whether threads may share the loop: they share no buffers.
     """
     loop = _Loop(nests, used, parallel)
     loop.b.open(())
-    return loop.run()
+    return loop.run(stop)
 
 
 @dataclass(slots=True)
@@ -75,10 +78,13 @@ class _Loop:
 
     def __init__(self, nests: Sequence[Eqn], used: set[Value], parallel: bool) -> None:
         self.nests = nests
-        # What is written into is an array, however briefly.
-        self.used = used | {
-            v for e in nests for v in values(e.args[e.params["ndim"] :])
-        }
+        # What is written into is an array, however briefly; so is what a loop reads.
+        self.used = set(used)
+        for eqn in nests:
+            whole = eqn.op.name == "for_"
+            self.used.update(
+                eqn_uses(eqn) if whole else values(eqn.args[eqn.params["ndim"] :])
+            )
         self.parallel = parallel
         self.b = Builder(checks=False)
         self.row = Value(INDEX, nests[0].regions[0].params[0].name)
@@ -87,22 +93,26 @@ class _Loop:
         self.rows: dict[Value, Atom] = {}
         self.setup: list[Eqn] = []
 
-    def run(self) -> list[Eqn]:
+    def run(self, stop: Atom) -> list[Eqn]:
         b, first = self.b, self.nests[0]
         b.open((self.row,))
+        b.facts.index_range(self.row, index(0), stop, index(1))
         self._enter()
         for eqn in self.nests:
             with b.at(eqn.loc):
-                self._nest(eqn)
+                if eqn.op.name == "for_":
+                    self._loop(eqn)
+                else:
+                    self._nest(eqn)
         body = b.close([c.now for c in self.carries])
         body = Block(
             (self.row, *(c.param for c in self.carries)), body.eqns, body.results
         )
         params: dict[str, object] = {"exits": False}
-        if self.parallel and all(e.params["parallel"] for e in self.nests):
+        if self.parallel and all(e.params.get("parallel") for e in self.nests):
             params["parallel"] = "derived"
         inits = tuple(c.init for c in self.carries)
-        args = (index(0), first.args[0], index(1), *inits)
+        args = (index(0), stop, index(1), *inits)
         outs = tuple(c.out for c in self.carries)
         loop = Eqn(lookup("for_"), args, outs, params, (body,), first.loc)
         return [*self.setup, loop]
@@ -111,12 +121,32 @@ class _Loop:
         """Carry the arrays from outside that the nests write into."""
         made = {o for e in self.nests for o in e.outs}
         for eqn in self.nests:
-            ndim: int = eqn.params["ndim"]
-            writers: Sequence[Writer] = eqn.params["writers"]
-            for writer, out in zip(writers, eqn.outs, strict=True):
-                dest = eqn.args[ndim + writer.dest] if writer.dest >= 0 else None
-                if isinstance(dest, Value) and dest not in {*made, *self.homes}:
+            for dest, out in _written(eqn):
+                if dest not in made and dest not in self.homes:
                     self.homes[dest] = self._carry(dest, out)
+
+    # ------------------------------------------------------------------- loops
+
+    def _loop(self, eqn: Eqn) -> None:
+        """An iteration of a loop of the program."""
+        (body,) = eqn.regions
+        mapping: dict[Value, Atom] = {v: home.now for v, home in self.homes.items()}
+        mapping[body.params[0]] = self.row
+        homes: list[_Carry] = []
+        for init, param, out in zip(
+            eqn.args[3:], body.params[1:], eqn.outs, strict=True
+        ):
+            home = self.homes.get(init) if isinstance(init, Value) else None
+            home = home or self._carry(init, out)
+            homes.append(home)
+            mapping[param] = home.now
+        for inner in body.eqns:
+            self.b.copy(inner, mapping)
+        for home, out, result in zip(homes, eqn.outs, body.results, strict=True):
+            home.now = look(result, mapping)
+            home.out = out
+            if is_array(out):
+                self.homes[out] = home
 
     # ------------------------------------------------------------------- nests
 
@@ -369,6 +399,20 @@ class _Loop:
         args = (zero(out.type), *extents)
         self.setup.append(Eqn(lookup("full"), args, (made,), params))
         return made
+
+
+def _written(eqn: Eqn) -> Iterator[tuple[Value, Value]]:
+    """The arrays that a nest or a loop writes into, and its results."""
+    if eqn.op.name == "for_":
+        pairs = zip(eqn.args[3:], eqn.outs, strict=True)
+        yield from ((a, o) for a, o in pairs if isinstance(a, Value) and is_array(a))
+        return
+    dests = eqn.args[eqn.params["ndim"] :]
+    writers: Sequence[Writer] = eqn.params["writers"]
+    for writer, out in zip(writers, eqn.outs, strict=True):
+        dest = dests[writer.dest] if writer.dest >= 0 else None
+        if isinstance(dest, Value):
+            yield dest, out
 
 
 def _neutral(kind: str, out: Value) -> Const:
