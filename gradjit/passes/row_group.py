@@ -226,15 +226,20 @@ def _for(eqn: Eqn, memory: Memory) -> Nest | None:
         return None
     (body,) = eqn.regions
     rows = RowUses(body, memory)
+    kept = {
+        eqn.outs[k]: init
+        for k, init, param, result in carried(eqn)
+        if is_version(body, result, param) and rows.only(param)
+    }
     loads = tuple(
         Access(v, rows.only(v)) for v in free(body) if is_array(v) and rows.touches(v)
     )
     writes = tuple(
-        Access(init, rows.only(init))
-        for _, init, _, _ in carried(eqn)
+        Access(init, eqn.outs[k] in kept)
+        for k, init, _, _ in carried(eqn)
         if isinstance(init, Value)
     )
-    closed = frozenset(o for o in eqn.outs if not is_array(o) or not rows.only(o))
+    closed = frozenset(o for o in eqn.outs if o not in kept)
     return Nest(eqn, loads, writes, closed)
 
 
@@ -261,6 +266,7 @@ class RowUses:
         name = eqn.op.name
         if name in ("dim", "for_", "while_", "if_"):
             return
+        self.whole.update(self.memory.root(o) for o in _fresh(eqn))
         if name == "map_":
             for access in _writes(eqn, self.row):
                 self._use(access.array, access.row)
@@ -282,3 +288,53 @@ class RowUses:
         self.used.add(root)
         if not row and array not in self.views:
             self.whole.add(root)
+
+
+def _fresh(eqn: Eqn) -> Iterator[Value]:
+    """New arrays among the results: all of their rows are new."""
+    if eqn.op.name == "map_":
+        writers: Sequence[Writer] = eqn.params["writers"]
+        pairs = zip(writers, eqn.outs, strict=True)
+        yield from (o for w, o in pairs if w.dest < 0 and is_array(o))
+    elif not is_view(eqn) and eqn.op.name not in ("store", "add_at"):
+        yield from filter(is_array, eqn.outs)
+
+
+def is_version(block: Block, array: Atom, param: Value) -> bool:
+    """Whether an array is a parameter of a block with some elements written.
+
+    A loop may also bind another array to the name: then all rows change at once.
+    """
+    return _origin(block, array) is param
+
+
+def _origin(block: Block, array: Atom) -> Atom:
+    """What comes in from outside of a block, or is new there, and is written into."""
+    made = {o: e for e in block.eqns for o in e.outs}
+    while isinstance(array, Value) and array in made:
+        before = _before(made[array], array)
+        if before is None:
+            break
+        array = before
+    return array
+
+
+def _before(eqn: Eqn, array: Atom) -> Atom | None:
+    """The version that an equation has written into, to make another one."""
+    name = eqn.op.name
+    k = next(n for n, out in enumerate(eqn.outs) if out is array)
+    if name in ("store", "add_at"):
+        return eqn.args[0]
+    if name == "map_":
+        writer: Writer = eqn.params["writers"][k]
+        dests = eqn.args[int(eqn.params["ndim"]) :]
+        return dests[writer.dest] if writer.dest >= 0 else None
+    if name in ("for_", "while_"):
+        body = eqn.regions[-1]
+        inner = body.params[len(body.params) - len(eqn.outs) + k]
+        keeps = is_version(body, body.results[k], inner)
+        return eqn.args[len(eqn.args) - len(eqn.outs) + k] if keeps else None
+    if name == "if_":
+        one, other = (_origin(r, r.results[k]) for r in eqn.regions)
+        return one if one is other else None
+    return None

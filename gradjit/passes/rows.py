@@ -57,7 +57,7 @@ def _block(block: Block, facts: Facts, parallel: bool, loops: bool) -> Block:
         return block
     equal = dict(facts.equal)
     rows = _Rows(block, facts, parallel, loops)
-    shared = tuple(rows.shared(eqns))
+    shared = tuple(rows.shared(eqns, set(values(block.results))))
     facts.forget(equal)
     return Block(block.params, shared, block.results)
 
@@ -67,29 +67,33 @@ class _Rows:
 
     def __init__(self, block: Block, facts: Facts, parallel: bool, loops: bool) -> None:
         self.memory = Memory(block)
-        self.results = set(values(block.results))
         self.facts = facts
         self.parallel = parallel
         self.loops = loops
 
-    def shared(self, eqns: list[Eqn]) -> list[Eqn]:
-        """The equations with loops over rows, each at the place of its last nest."""
+    def shared(self, eqns: list[Eqn], later: set[Value]) -> list[Eqn]:
+        """The equations with loops over rows, each at the place of its last nest.
+
+        Args:
+            eqns: Equations of the block.
+            later: What is used behind them.
+        """
         out: list[Eqn] = []
         rest = eqns
         while rest:
             first, *rest = rest
             learn(self.facts, first)
             nest = nest_of(first, self.memory, self.loops)
-            found = self._found(nest, rest) if nest is not None else None
+            found = self._found(nest, rest, later) if nest is not None else None
             if found is None:
                 out.append(first)
                 continue
             before, loop, rest = found
-            out += [*self.shared(before), *loop]
+            out += [*before, *loop]
         return out
 
     def _found(
-        self, first: Nest, rest: list[Eqn]
+        self, first: Nest, rest: list[Eqn], later: set[Value]
     ) -> tuple[list[Eqn], list[Eqn], list[Eqn]] | None:
         """What stands in front of a loop over rows, the loop, and what is left."""
         group = Group(self.memory)
@@ -98,7 +102,7 @@ class _Rows:
         if not group.pays():
             self.facts.forget(equal)
             return None
-        used = self.results | {v for e in (*before, *after) for v in eqn_uses(e)}
+        used = later | {v for e in after for v in eqn_uses(e)}
         heads = set(group.heads.values())
         arrays = (v for v in group.made - group.closed if v in used)
         if any(v not in heads for v in arrays):
@@ -106,7 +110,8 @@ class _Rows:
             return None  # an older version is needed later
         nests = [n.eqn for n in group.nests]
         loop = row_loop(nests, first.stop, used, self.parallel)
-        return before, loop, after
+        later = used.union(*(eqn_uses(e) for e in nests))
+        return self.shared(before, later), loop, after
 
     def _gathered(self, group: Group, rest: list[Eqn]) -> tuple[list[Eqn], list[Eqn]]:
         """Fill a group; the other equations, those that move to the front first."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gradjit.ir.graph import Atom, Block, Eqn, Graph, Value, uses, values, walk
+from gradjit.ir.graph import Atom, Block, Eqn, Graph, Value, free, uses, values, walk
 from gradjit.ir.types import ArrayType, rank
 from gradjit.ops.region import Writer
 from gradjit.passes.alias import Memory, carried, is_array
 from gradjit.passes.columns import columns
-from gradjit.passes.row_group import RowUses
+from gradjit.passes.row_group import RowUses, is_version
 
 _FIRST = {"index": 1, "store": 2, "add_at": 2}
 # What may make a version of the array.
@@ -93,10 +93,11 @@ class _Row:
         others = [p for p in self.body.params[1:] if p is not param]
         if any(self.memory.root(p) is self.root for p in others):
             return False
-        result = self.body.results[self.k]
-        if self.memory.root(result) is not self.root:
+        if not is_version(self.body, self.body.results[self.k], param):
             return False
         if sum(self._has(r) for r in self.body.results) != 1:
+            return False
+        if any(map(self._has, free(self.body))):
             return False
         if not RowUses(self.body, self.memory).only(param):
             return False

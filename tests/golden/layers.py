@@ -31,9 +31,8 @@ def value_and_grad_layers(weights_0, weights_1, x):
         h3 = np.exp(product2[i])
         h2[i] = h3
         t += h3
-        h2_i = h2[i]
         for j in range(p):
-            d_weights_1[i, j] = h2_i * h[j]
+            d_weights_1[i, j] = h3 * h[j]
     d_h = np.dot(h2, weights_1)
     d_weights_0 = np.empty((p, n))
     for i in range(p):
