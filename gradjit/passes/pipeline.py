@@ -44,6 +44,7 @@ from gradjit.passes.settle import settle
 from gradjit.passes.shrink import shrink
 from gradjit.passes.simplify import simplify
 from gradjit.passes.sink import sink
+from gradjit.passes.skip import skip
 from gradjit.passes.turn import turn
 from gradjit.passes.unread import unread
 from gradjit.passes.unroll import unroll
@@ -90,10 +91,10 @@ def optimise(graph: Graph, stages: Stages) -> Graph:
 def _rows(graph: Graph, parallel: bool) -> Graph:
     """The program with loops over the same rows in one, and what that makes free."""
     if parallel:
-        return graph
+        return skip(graph)
     graph = share_rows(graph, loops=True)
     block = forward_stores(graph.block)
-    return shrink(eliminate(Graph(graph.name, block, graph.mutated)))
+    return skip(shrink(eliminate(Graph(graph.name, block, graph.mutated))))
 
 
 def lower(

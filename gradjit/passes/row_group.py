@@ -71,6 +71,7 @@ class Group:
 
     Attributes:
         touched: The buffers that they read or write.
+        written: The buffers from outside that they write into.
         heads: The last version of each buffer that is written row by row.
         apart: Buffers of which not only the row is used.
         closed: Results that are not there before the loop ends.
@@ -79,6 +80,7 @@ class Group:
     memory: Memory
     nests: list[Nest] = field(default_factory=list[Nest])
     touched: set[Atom] = field(default_factory=set[Atom])
+    written: set[Atom] = field(default_factory=set[Atom])
     heads: dict[Atom, Value] = field(default_factory=dict[Atom, Value])
     apart: set[Atom] = field(default_factory=set[Atom])
     closed: set[Value] = field(default_factory=set[Value])
@@ -102,6 +104,7 @@ class Group:
             self.touched.add(root(access.array))
             if not access.row:
                 self.apart.add(root(access.array))
+        self.written.update(root(w.array) for w in nest.writes)
         self.closed |= nest.closed
         for out in nest.eqn.outs:
             if out not in nest.closed:
@@ -119,7 +122,9 @@ class Group:
             head = self.heads.get(place)
             if (head is not None or place in written) and not access.row:
                 return False
-            if head is not None and (head is not access.array or place in self.apart):
+            if head is None and place not in self.written:
+                continue
+            if head is not access.array or place in self.apart:
                 return False
         for access in nest.writes:
             place = root(access.array)
@@ -231,8 +236,12 @@ def _for(eqn: Eqn, memory: Memory) -> Nest | None:
         for k, init, param, result in carried(eqn)
         if is_version(body, result, param) and rows.only(param)
     }
+    # An initial value that is read as well stays as it was: it is not the row.
+    written = {memory.root(init) for _, init, _, _ in carried(eqn)}
     loads = tuple(
-        Access(v, rows.only(v)) for v in free(body) if is_array(v) and rows.touches(v)
+        Access(v, rows.only(v) and memory.root(v) not in written)
+        for v in free(body)
+        if is_array(v) and rows.touches(v)
     )
     writes = tuple(
         Access(init, eqn.outs[k] in kept)

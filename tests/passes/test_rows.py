@@ -194,7 +194,7 @@ def test_short_rows_stay_in_their_nests() -> None:
     assert not eqns(share_rows(graph), "for_")
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", [*range(60), 412])
 def test_random_loops_over_rows(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
