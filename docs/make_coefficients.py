@@ -1,9 +1,9 @@
 """Writes `gradjit/vectormath/coefficients.py`: python docs/make_coefficients.py
 
-Each table interpolates a function at the Chebyshev points of an interval, with 50 digits,
-and has the lowest degree whose error is below the bound: nearly the best polynomial, at
-no more than one term above it. The functions are what is left of exp, log, ... when the
-first terms of their series, which `gradjit/vectormath` adds exactly, are taken away.
+Each table interpolates a function at the Chebyshev points of an interval, with 50
+digits, and has the lowest degree whose error is below the bound: nearly the best
+polynomial, with at most a term more. The functions are what is left of exp, log, ...
+without the first terms of their series, which `gradjit/vectormath` adds by itself.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ def turned(x: float) -> Any:
 
 HALF = mp.log(2) / 2 * mpf("1.0001")
 EIGHTH = (mp.pi / 4 * mpf("1.0001")) ** 2
+SIXTEENTH = ROOT**2 * mpf("1.0001")
 LOG = (ROOT / (1 + mp.sqrt(2))) ** 2 * mpf("1.0001")
 # Name, function, interval, largest weight of its error in the result's relative error,
 # bits wanted in double and in single precision.
@@ -78,7 +79,7 @@ TABLES: list[tuple[str, Callable[[Any], Any], Any, Any, Any, int, int]] = [
     ("power", power, mpf(0), LOG, LOG**2 / 2, 66, 40),
     ("sin", odd(mp.sin, -mpf(1) / 6), mpf(0), EIGHTH, mpf(0.69), 57, 30),
     ("cos", cosine, mpf(0), EIGHTH, mpf(0.54), 57, 30),
-    ("atan", odd(mp.atan, -mpf(1) / 3), mpf(0), ROOT**2 * mpf("1.0001"), ROOT**2, 57, 30),
+    ("atan", odd(mp.atan, -mpf(1) / 3), mpf(0), SIXTEENTH, SIXTEENTH, 57, 30),
     ("asin", odd(mp.asin, mpf(1) / 6), mpf(0), mpf(0.25), mpf(0.25), 57, 30),
     ("cbrt", mp.cbrt, mpf(1), mpf(2), mpf(1), 19, 10),
     ("erf", error, mpf(0), mpf(0.65) ** 2, mpf(1.01), 57, 30),

@@ -39,15 +39,14 @@ def bind(name: str, module: str, build: Build) -> Callable[..., Any]:
         module: The module that it stands in.
         build: Writes the instructions and gives the LLVM value.
     """
-    if ARITY[name] == 1:
 
-        def function(x: Any) -> Any:
-            return _plain(name)(x)
-    else:
+    def one(x: Any) -> Any:
+        return _plain(name)(x)
 
-        def function(x: Any, y: Any) -> Any:
-            return _plain(name)(x, y)
+    def two(x: Any, y: Any) -> Any:
+        return _plain(name)(x, y)
 
+    function = one if ARITY[name] == 1 else two
     function.__name__ = function.__qualname__ = name
     function.__module__ = module
     function.__doc__ = f"{name} of an element."

@@ -1,8 +1,8 @@
 """Which vector math emitted loops use: a setting, and what the machine has.
 
-The probe looks symbols up, and happens when a program is first lowered: compiling a loop
-to look for vector calls in it would take tenths of a second. That LLVM takes the
-versions where there are symbols is for the tests.
+The probe looks symbols up, when a program is first lowered: compiling a loop, to look
+for vector calls in it, would take tenths of a second. That LLVM takes the versions
+where there are symbols is for the tests.
 """
 
 from __future__ import annotations

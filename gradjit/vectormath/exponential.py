@@ -103,9 +103,7 @@ def tanh(x: Number, t: Tables) -> Number:
 def erf(x: Number, t: Tables) -> Number:
     """x (1 + P(x**2)) near 0, else 1 - erfc(|x|)."""
     a = abs(x)
-    return select(
-        a < 0.65, _erf_near(x, t), copysign(1.0 - _erfc_far(a, t), x)
-    )
+    return select(a < 0.65, _erf_near(x, t), copysign(1.0 - _erfc_far(a, t), x))
 
 
 def erfc(x: Number, t: Tables) -> Number:

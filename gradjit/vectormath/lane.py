@@ -5,10 +5,11 @@ branches, no tables, so that the loop vectoriser can take them; a few millisecon
 instead of the tenths of a second that Numba needs for a function. On NumPy arrays it
 computes, for tests and for reading along.
 
-Polynomials are in float64; what needs no bits works in float32 too. The instructions carry the flag `contract`: products and
-sums may be fused. They need a flag of their own also because Numba gives the user's
-`fastmath` flags to all that have none, and these functions are built on the order of
-their roundings. What must not be fused either is written with `product`, `two_sum`.
+Polynomials are in float64; what needs no bits works in float32 too. Instructions carry
+the flag `contract`: products and sums may be fused. They need a flag of their own also
+because Numba gives the user's `fastmath` flags to all that have none, and these
+functions are built on the order of their roundings. What must not be fused either is
+written with `exact`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ ir: Any = importlib.import_module("llvmlite.ir")
 
 _DOUBLE: Any = ir.DoubleType()
 _WORD: Any = ir.IntType(64)
+
+_where: Any = np.where
 
 _FUSED = ("contract",)
 _EXACT = ("afn",)  # Means nothing here; keeps other flags away.
@@ -236,7 +239,7 @@ def real(word: Bits, like: Number) -> Number:
     """The number with these bits."""
     if isinstance(word, Word):
         return like.of(word.body.builder.bitcast(word.value, _DOUBLE))
-    return word.value.view(np.float64)
+    return np.asarray(word.value).view(np.float64)
 
 
 def has(word: Bits, mask: int) -> Condition:
@@ -251,7 +254,7 @@ def has(word: Bits, mask: int) -> Condition:
 def select(condition: Condition, x: Number, y: Number) -> Number:
     """`x` where the condition holds, else `y`."""
     if not isinstance(condition, Truth):
-        return np.where(condition, x, y)
+        return _where(condition, x, y)
     body = condition.body
     kinds = [v.value.type for v in (x, y) if isinstance(v, Lane)] or [_DOUBLE]
     a, b = lift(x, kinds[0]), lift(y, kinds[0])
@@ -339,4 +342,4 @@ def beyond(limit: float, x: Number, name: str, y: Number) -> Number:
     if isinstance(x, Lane):
         function = patch(x.body.builder.module, limit, name)
         return x.of(x.body.builder.call(function, [x.value, y.value]))
-    return np.where(np.abs(x) > limit, getattr(np, name)(x), y)
+    return _where(np.abs(x) > limit, getattr(np, name)(x), y)

@@ -27,8 +27,8 @@ ir: Any = importlib.import_module("llvmlite.ir")
 # Letter in the names of the versions, lanes of doubles, what the machine needs.
 _SETS = (("b", 2, "+sse2"), ("d", 4, "+avx2"), ("e", 8, "+avx512f"))
 
-# Measured: exp 2.9 units in float64, log 3.9 in float32. What is made of them, with more
-# roundings, would be beyond 4.
+# Measured: exp 2.9 units in float64, log 3.9 in float32. What is made of them, with
+# more roundings, would be beyond 4.
 _COARSE = {("exp", False), ("log", True)}
 
 

@@ -23,7 +23,9 @@ from gradjit.vectormath.lane import (
     sqrt,
 )
 
-FUNCTIONS = frozenset({"log", "log1p", "log2", "log10", "arcsinh", "arccosh", "arctanh"})
+FUNCTIONS = frozenset(
+    {"log", "log1p", "log2", "log10", "arcsinh", "arccosh", "arctanh"}
+)
 
 _LOG10_2_HIGH = float.fromhex("0x1.34413509f78p-2")  # 42 bits
 _LOG10_2_LOW = float.fromhex("0x1.fef311f12b358p-46")

@@ -1,7 +1,7 @@
 """Powers and roots.
 
-x**y = exp(y log(x)), where the logarithm must be good to 2**-64: atanh's argument s, its
-square and the first two terms of the series are pairs of numbers.
+x**y = exp(y log(x)), where the logarithm must be good to 2**-64: the argument of atanh,
+its square and the first two terms of the series are pairs of numbers.
 """
 
 from __future__ import annotations

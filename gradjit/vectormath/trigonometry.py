@@ -1,8 +1,8 @@
 """sin, cos, tan and their inverses.
 
 x = n pi/2 + r with |r| <= pi/4. pi/2 is three numbers, of which the first two have 37
-bits: times n, below 2**16, they are exact, and r is good to 2**-110 in two numbers. What
-is beyond that is left to libm.
+bits: times n, below 2**16, they are exact, and r is good to 2**-110 in two numbers.
+What is beyond that is left to libm.
 
 The inverses divide once: arctan takes an angle from 0, pi/4 or pi/2, whichever is next.
 """

@@ -1,7 +1,7 @@
 """Functions in LLVM with versions for vectors.
 
-The attribute "vector-function-abi-variant" names, for a scalar function, those that take
-2, 4, ... elements at once; the loop vectoriser calls them, without fastmath.
+The attribute "vector-function-abi-variant" names, for a scalar function, those that
+take 2, 4, ... elements at once; the loop vectoriser calls them, without fastmath.
 """
 
 from __future__ import annotations
