@@ -14,10 +14,11 @@ cache that refers to libmvec is never loaded where libmvec is not.
     exponential, logarithm, trigonometry, power, composed    the functions, on lanes
     variants      scalar functions with vector versions, in LLVM
     binding       a function for Numba and for plain Python
+    names         the functions that there are
     choice        which module is used
 """
 
-from gradjit.vectormath.binding import ARITY
 from gradjit.vectormath.choice import chosen, describe, module
+from gradjit.vectormath.names import ARITY
 
 __all__ = ["ARITY", "chosen", "describe", "module"]

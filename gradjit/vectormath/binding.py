@@ -12,6 +12,8 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from gradjit.vectormath.names import ARITY
+
 # Neither llvmlite nor Numba has types.
 extending: Any = importlib.import_module("numba.extending")
 types: Any = importlib.import_module("numba.core.types")
@@ -20,15 +22,6 @@ _NUMBERS: Any = (types.Float, types.Integer, types.Boolean)
 
 # build(context, builder, values at the kind of the result, whether it is float32)
 Build = Callable[[Any, Any, list[Any], bool], Any]
-
-# Name, as in NumPy and as that of the op -> number of arguments.
-ARITY = {
-    **dict.fromkeys(("exp", "exp2", "expm1", "log", "log1p", "log2", "log10"), 1),
-    **dict.fromkeys(("sin", "cos", "tan", "arcsin", "arccos", "arctan"), 1),
-    **dict.fromkeys(("sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh"), 1),
-    **dict.fromkeys(("cbrt", "erf", "erfc", "expit"), 1),
-    **dict.fromkeys(("pow", "hypot", "arctan2", "logaddexp", "xlogy", "xlog1py"), 2),
-}
 
 
 def bind(name: str, module: str, build: Build) -> Callable[..., Any]:

@@ -24,7 +24,7 @@ PARTS = {
 def expit(x: Number, exp: Function) -> Number:
     """1 / (1 + exp(-x)), without overflow."""
     z = exp(-abs(x))
-    return select(x >= 0.0, 1.0 + 0.0 * z, z) / (1.0 + z)
+    return select(x >= 0.0, 1.0, z) / (1.0 + z)
 
 
 def logaddexp(x: Number, y: Number, exp: Function, log1p: Function) -> Number:

@@ -16,8 +16,9 @@ from functools import cache, partial
 from typing import Any
 
 from gradjit.vectormath import composed, variants
-from gradjit.vectormath.binding import ARITY, bind
+from gradjit.vectormath.binding import bind
 from gradjit.vectormath.lane import Lane, Number, body
+from gradjit.vectormath.names import ARITY
 from gradjit.vectormath.polynomial import write
 
 # llvmlite has no types.
