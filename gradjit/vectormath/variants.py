@@ -16,7 +16,8 @@ ir: Any = importlib.import_module("llvmlite.ir")
 _DOUBLE: Any = ir.DoubleType()
 _INDEX: Any = ir.IntType(32)
 _VARIANTS = "vector-function-abi-variant"
-_PURE = ("nounwind", "willreturn", "memory(none)")
+# "readnone" is understood by all versions of LLVM, which write it as memory(none).
+_PURE = ("nounwind", "willreturn", "readnone")
 
 
 def declared(module: Any, name: str, kind: Any, count: int) -> Any:
