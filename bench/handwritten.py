@@ -15,7 +15,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from gradjit.vectormath import exp, log1p
+from gradjit.vectormath import chosen, module
+
+_vector_math = module(chosen())
+exp, log1p = _vector_math.exp, _vector_math.log1p
 
 _plain = njit(cache=True, error_model="numpy")
 _sums = njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})

@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from gradjit.vectormath import exp, tanh
+from gradjit.vectormath import chosen, module
+
+_vector_math = module(chosen())
+exp, tanh = _vector_math.exp, _vector_math.tanh
 
 _sums = njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 

@@ -7,12 +7,13 @@
 | `GRADJIT_JIT` | 1 | 0 runs the emitted Python without Numba |
 | `GRADJIT_CACHE_DIR` | the user's cache | where emitted files are kept |
 | `GRADJIT_UNROLL` | 1024 | most iterations that one loop is unrolled to |
+| `GRADJIT_VECTOR_MATH` | auto | exp, sin, ... in loops: libmvec, polynomial or none |
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 
@@ -22,7 +23,9 @@ _VARIABLES = {
     "jit": "GRADJIT_JIT",
     "cache_dir": "GRADJIT_CACHE_DIR",
     "unroll_limit": "GRADJIT_UNROLL",
+    "vector_math": "GRADJIT_VECTOR_MATH",
 }
+_VECTOR_MATH = ("auto", "libmvec", "polynomial", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class Settings:
         jit: Whether emitted source is compiled.
         cache_dir: Folder of emitted files; empty for the platform's user cache.
         unroll_limit: Most iterations that one loop is unrolled to.
+        vector_math: Which vector math loops use: libmvec, polynomial, none, or what
+            there is (auto).
     """
 
     debug: int = 0
@@ -42,6 +47,7 @@ class Settings:
     jit: bool = True
     cache_dir: str = ""
     unroll_limit: int = 1024
+    vector_math: str = "auto"
 
 
 def from_environment(environ: Mapping[str, str]) -> Settings:
@@ -56,6 +62,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         jit=bool(_number(environ, "jit", 1)),
         cache_dir=environ.get(_VARIABLES["cache_dir"], ""),
         unroll_limit=_number(environ, "unroll_limit", 1024),
+        vector_math=_choice(environ, "vector_math", _VECTOR_MATH),
     )
 
 
@@ -65,6 +72,16 @@ def _number(environ: Mapping[str, str], field: str, default: int) -> int:
     if not text.isdecimal():
         raise ValueError(f"{variable} is a number, not {text!r}")
     return int(text)
+
+
+def _choice(environ: Mapping[str, str], field: str, choices: Sequence[str]) -> str:
+    """One of some words, the first by default."""
+    variable = _VARIABLES[field]
+    text = environ.get(variable, "").strip() or choices[0]
+    if text not in choices:
+        *others, last = choices
+        raise ValueError(f"{variable} is {', '.join(others)} or {last}, not {text!r}")
+    return text
 
 
 _SETTINGS = [from_environment(os.environ)]
@@ -100,10 +117,16 @@ def override(**changes: int | bool | str) -> Generator[Settings]:
 def show() -> str:
     """The settings in force, a line each, with the variable that sets them.
 
-    >>> print(show().splitlines()[-1])
-    GRADJIT_UNROLL     unroll_limit  1024
+    The last line says which vector math is in use on this machine.
+
+    >>> print(show().splitlines()[4])
+    GRADJIT_UNROLL       unroll_limit  1024
     """
-    return "\n".join(
-        f"{_VARIABLES[f.name]:18} {f.name:13} {getattr(settings(), f.name)}"
+    # The choice is a matter of settings, which are here.
+    from gradjit.vectormath import describe
+
+    lines = [
+        f"{_VARIABLES[f.name]:20} {f.name:13} {getattr(settings(), f.name)}"
         for f in fields(Settings)
-    )
+    ]
+    return "\n".join([*lines, f"vector math in use: {describe()}"])

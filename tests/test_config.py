@@ -19,14 +19,21 @@ def test_environment() -> None:
             "GRADJIT_JIT": "0",
             "GRADJIT_CACHE_DIR": "here",
             "GRADJIT_UNROLL": "7",
+            "GRADJIT_VECTOR_MATH": "none",
         }
     )
-    assert found == config.Settings(2, True, False, "here", 7)
+    assert found == config.Settings(2, True, False, "here", 7, "none")
 
 
 def test_a_variable_that_is_no_number() -> None:
     with pytest.raises(ValueError, match=r"^GRADJIT_DEBUG is a number, not 'yes'$"):
         config.from_environment({"GRADJIT_DEBUG": "yes"})
+
+
+def test_a_variable_that_is_no_choice() -> None:
+    message = "^GRADJIT_VECTOR_MATH is auto, libmvec, polynomial or none, not 'svml'$"
+    with pytest.raises(ValueError, match=message):
+        config.from_environment({"GRADJIT_VECTOR_MATH": "svml"})
 
 
 def test_override_ends() -> None:
@@ -39,5 +46,20 @@ def test_override_ends() -> None:
 
 def test_show_names_every_variable() -> None:
     text = config.show()
-    for variable in ("DEBUG", "CHECK", "JIT", "CACHE_DIR", "UNROLL"):
+    for variable in ("DEBUG", "CHECK", "JIT", "CACHE_DIR", "UNROLL", "VECTOR_MATH"):
         assert f"GRADJIT_{variable}" in text
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("none", "none: libm, one element at a time"),
+        (
+            "polynomial",
+            "polynomials, at the widths that LLVM finds for this machine",
+        ),
+    ],
+)
+def test_show_says_which_vector_math_is_in_use(module: str, line: str) -> None:
+    with config.override(vector_math=module):
+        assert config.show().splitlines()[-1] == f"vector math in use: {line}"

@@ -57,7 +57,7 @@ def emit(
     third = [*imports, *(["import numpy as np"] if "np" in used else [])]
     if "numba" in used and "import numba" not in third:
         third.append("import numba")
-    own = ["from gradjit import vectormath as vm"] if "vm" in used else []
+    own = {e.op.imports for e in walk(named.graph.block) if e.op.imports}
     head = [_docstring(title, notes)] if title else []
     groups = ["\n".join(sorted(g)) for g in (needed, third, own) if g]
     parts = [*head, *(["\n\n".join(groups)] if groups else [])]

@@ -49,6 +49,7 @@ class Op:
             elementwise ops.
         precedence: Of that expression, as in `codegen.expr` (20: an atom or a call).
         helper: Source of a Python function that the text calls, if any.
+        imports: Import line that the text needs, beyond math and NumPy.
         cheap: Whether to recompute rather than to save it for the backward pass.
         commutes: Whether the two arguments can be exchanged.
         dtypes: How elementwise operands are brought together: "promote" to NumPy's
@@ -73,6 +74,7 @@ class Op:
     text32: str = ""
     precedence: int = 20
     helper: str = ""
+    imports: str = ""
     cheap: bool = False
     commutes: bool = False
     dtypes: Literal["promote", "float", "keep"] = "keep"

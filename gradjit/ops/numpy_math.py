@@ -37,6 +37,7 @@ _WHOLE = np.array([5, 2, 7])
 # op: where the sample values lie, and the functions
 _ONE: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "exp": (TRIPLE, (np.exp,)),
+    "exp2": (TRIPLE, (np.exp2,)),
     "expm1": (TRIPLE, (np.expm1,)),
     "log": (PLUS, (np.log,)),
     "log1p": (PLUS, (np.log1p,)),
@@ -161,12 +162,6 @@ def _square(x: Any) -> Any:
 def _reciprocal(x: Any) -> Any:
     """1 / x."""
     return 1 / symbol(x)
-
-
-@function(np.exp2, samples=(call(TRIPLE),))
-def _exp2(x: Any) -> Any:
-    """2 to a power."""
-    return elementwise("pow", number(2.0, x), symbol(x))
 
 
 @function(np.deg2rad, np.radians, math.radians, samples=(call(TRIPLE),))

@@ -17,6 +17,7 @@ from gradjit.ops.sym import Sym, apply, elementwise, power
 
 _ONE = {
     "exp": (math.exp, 0.7),
+    "exp2": (math.exp2, 0.7),
     "expm1": (math.expm1, 0.7),
     "log1p": (math.log1p, 0.7),
     "log2": (math.log2, 0.7),
@@ -112,12 +113,6 @@ def _log(x: Any, base: Any = None) -> Any:
 def _pow(x: Any, y: Any) -> Any:
     """Power."""
     return power(scalar(x, "math.pow"), float(y) if not isinstance(y, Sym) else y)
-
-
-@function(math.exp2, samples=(call(0.7),))
-def _exp2(x: Any) -> Any:
-    """2 to a power."""
-    return elementwise("pow", 2.0, scalar(x, "math.exp2"))
 
 
 @function(math.fabs, samples=(call(-0.7),))

@@ -63,6 +63,18 @@ def log_expit(x: Any) -> Any:
     return -elementwise("logaddexp", number(0.0, x), -x)
 
 
+def softplus(x: Any) -> Any:
+    """log(1 + exp(x)), without overflow."""
+    x = symbol(x)
+    return elementwise("logaddexp", number(0.0, x), x)
+
+
+def exp10(x: Any) -> Any:
+    """10 to a power."""
+    x = symbol(x)
+    return elementwise("pow", number(10.0, x), x)
+
+
 def betaln(a: Any, b: Any) -> Any:
     """Logarithm of the absolute value of the beta function."""
     a, b = symbol(a), symbol(b)
@@ -127,6 +139,7 @@ def _register() -> None:
         "digamma": ("digamma", (call(PLUS),)),
         "expit": ("expit", wide),
         "log1p": ("log1p", (call(PLUS),)),
+        "exp2": ("exp2", wide),
         "expm1": ("expm1", wide),
         "cbrt": ("cbrt", wide),
         "xlogy": ("xlogy", two),
@@ -135,6 +148,8 @@ def _register() -> None:
     composed: dict[str, tuple[Any, Any]] = {
         "logit": (logit, (call(_UNIT),)),
         "log_expit": (log_expit, wide),
+        "softplus": (softplus, wide),
+        "exp10": (exp10, wide),
         "entr": (entr, (call(PLUS),)),
         "betaln": (betaln, two),
         "beta": (beta, two),
@@ -150,7 +165,8 @@ def _register() -> None:
         impl = _two(op) if samples is two else _one(op)
         _add(name, op, samples, impl)
     for name, (impl, samples) in composed.items():
-        _add(name, "", samples, impl)
+        if hasattr(special, name):  # softplus is younger than the oldest SciPy
+            _add(name, "", samples, impl)
 
 
 def _add(name: str, op: str, samples: Any, impl: Any) -> None:

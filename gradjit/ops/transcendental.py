@@ -55,6 +55,7 @@ def _function(
 
 _ROOT = "Square root; slope inf at 0."
 EXP = _function("exp", "Exponential.", lambda out, x: out)
+EXP2 = _function("exp2", "2 to a power.", lambda out, x: out * number(math.log(2.0), x))
 EXPM1 = _function("expm1", "exp(x) - 1, exact near 0.", lambda out, x: out + 1.0)
 LOG = _function("log", "Natural logarithm.", lambda out, x: 1.0 / x, domain=(POSITIVE,))
 LOG1P = _function(

@@ -9,35 +9,39 @@ calls.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from gradjit.ir.graph import Block, Eqn, Graph, Value, values
+from gradjit.ir.graph import Block, Const, Eqn, Graph, Value, values
+from gradjit.ir.op import Op
 from gradjit.ir.types import ScalarType, is_float
 from gradjit.ops.region import Writer, WriterKind
-from gradjit.ops.vector import VECTORISED
-from gradjit.vectormath import available
+from gradjit.ops.vector import vectorised
+from gradjit.vectormath import chosen
+
+# LLVM makes square roots of these, and vectorises them.
+_ROOTS = (0.5, -0.5)
 
 _BRANCHLESS: dict[str, WriterKind] = {"max": "maximum", "min": "minimum"}
 
 
 def vectorise(graph: Graph) -> Graph:
     """The program with vector versions of elementary functions, where there are any."""
-    return Graph(graph.name, _block(graph.block), graph.mutated)
+    ops = vectorised(chosen())
+    return Graph(graph.name, _block(graph.block, ops), graph.mutated) if ops else graph
 
 
-def _block(block: Block) -> Block:
-    return Block(block.params, tuple(map(_equation, block.eqns)), block.results)
+def _block(block: Block, ops: Mapping[str, Op]) -> Block:
+    eqns = tuple(_equation(e, ops) for e in block.eqns)
+    return Block(block.params, eqns, block.results)
 
 
-def _equation(eqn: Eqn) -> Eqn:
+def _equation(eqn: Eqn, ops: Mapping[str, Op]) -> Eqn:
     name = eqn.op.name
     if name == "map_":
-        regions = tuple(_elements(r, set()) for r in eqn.regions)
-        params = {
-            **eqn.params,
-            "writers": tuple(map(_branchless, eqn.params["writers"])),
-        }
-        return eqn.with_(regions=regions, params=params)
+        regions = tuple(_elements(r, set(), ops) for r in eqn.regions)
+        writers = tuple(map(_branchless, eqn.params["writers"]))
+        return eqn.with_(regions=regions, params={**eqn.params, "writers": writers})
     if name == "for_" and not any(e.regions for e in eqn.regions[0].eqns):
         body = eqn.regions[0]
         carried = {
@@ -45,27 +49,33 @@ def _equation(eqn: Eqn) -> Eqn:
             for p in body.params[1:]
             if isinstance(p.type, ScalarType) and is_float(p.type)
         }
-        return eqn.with_(regions=(_elements(body, carried),))
-    return eqn.with_(regions=tuple(map(_block, eqn.regions)))
+        return eqn.with_(regions=(_elements(body, carried, ops),))
+    return eqn.with_(regions=tuple(_block(r, ops) for r in eqn.regions))
 
 
 def _branchless(writer: Writer) -> Writer:
     """A largest or smallest number as LLVM vectorises it."""
-    floats = writer.type is not None and writer.type.dtype.kind == "f"
-    return (
-        replace(writer, kind=_BRANCHLESS.get(writer.kind, writer.kind))
-        if floats
-        else writer
-    )
+    if writer.type is None or writer.type.dtype.kind != "f":
+        return writer
+    return replace(writer, kind=_BRANCHLESS.get(writer.kind, writer.kind))
 
 
-def _elements(block: Block, serial: set[Value]) -> Block:
+def _elements(block: Block, serial: set[Value], ops: Mapping[str, Op]) -> Block:
     """The body of a loop; `serial` are values that wait for the iteration before."""
     eqns: list[Eqn] = []
     for eqn in block.eqns:
         if any(v in serial for v in values(eqn.args)):
             serial.update(eqn.outs)
-        elif eqn.op.name in VECTORISED and available(eqn.op.name):
-            eqn = eqn.with_(op=VECTORISED[eqn.op.name])
+        elif eqn.op.name in ops and _is_worth_it(eqn):
+            eqn = eqn.with_(op=ops[eqn.op.name])
         eqns.append(eqn)
     return Block(block.params, tuple(eqns), block.results)
+
+
+def _is_worth_it(eqn: Eqn) -> bool:
+    """Not where the result is an integer, or a root."""
+    if not is_float(eqn.out.type):
+        return False
+    last = eqn.args[-1]
+    root = isinstance(last, Const) and last.value in _ROOTS
+    return not (root and eqn.op.name == "pow")
