@@ -2,8 +2,10 @@
 
     python -m bench [--only NAME] [--quick] [--json FILE] [--png FILE]
     python -m bench loops [--only NAME] [--quick] [--json FILE]
+    python -m bench speed [--only NAME] [--quick] [--cores N] [--json FILE]
 
-The second measures kernels with loops and stores (`bench/loops.py`).
+The second measures kernels with loops and stores (`bench/loops.py`), the third what
+gradjit claims about speed (`bench/speed.py`).
 
 All gradients are compared with each other before anything is timed. The time is that
 of a call that gives value and gradient, from NumPy arrays to NumPy arrays, compiled
@@ -44,7 +46,14 @@ def parse() -> argparse.Namespace:
 
 
 def limit_threads(count: int) -> None:
-    """Set what the libraries read when they are imported."""
+    """Set what the libraries read when they are imported, and bind the process.
+
+    The settings alone do not do it: JAX 0.10 multiplies matrices on two threads with all
+    of them. A process that is bound to one core has one, whatever its libraries do.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        allowed = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, allowed[:count])
     for name in ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM"):
         os.environ[f"{name}_NUM_THREADS"] = str(count)
     if count == 1:
@@ -53,12 +62,24 @@ def limit_threads(count: int) -> None:
         )
 
 
+def cores(arguments: list[str]) -> int:
+    """What `--cores` says, which has to be known before anything is imported."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--cores", type=int, default=1)
+    return max(1, parser.parse_known_args(arguments)[0].cores)
+
+
 def main() -> int:
     if sys.argv[1:2] == ["loops"]:
         limit_threads(1)
         from bench import loops
 
         return loops.main(sys.argv[2:])
+    if sys.argv[1:2] == ["speed"]:
+        limit_threads(cores(sys.argv[2:]))
+        from bench import speed
+
+        return speed.main(sys.argv[2:])
     options = parse()
     limit_threads(options.threads)
 

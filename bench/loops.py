@@ -27,7 +27,15 @@ import gradjit
 from bench import loops_adjoints, loops_cold, loops_memory, loops_report, loops_stencils
 from bench.loops_kernels import logistic_map
 from bench.loops_programs import PROGRAMS, Program
-from bench.measure import FULL, QUICK, TOLERANCE, Effort, difference, interleaved
+from bench.measure import (
+    FULL,
+    QUICK,
+    TOLERANCE,
+    Effort,
+    Times,
+    difference,
+    interleaved,
+)
 from bench.peers import leaves
 from bench.report import machine
 
@@ -46,6 +54,7 @@ class Row:
         seconds: With the program's arguments.
         literal: gradjit and the literal port to JAX, with arguments that suit that.
         error: The largest difference to the reference.
+        times: Those of all rounds.
     """
 
     program: Program
@@ -54,6 +63,7 @@ class Row:
     seconds: dict[str, float] = field(default_factory=dict)
     literal: dict[str, float] = field(default_factory=dict)
     error: float = 0.0
+    times: Times = field(default_factory=lambda: Times({}))
 
     def ratio(self, name: str) -> float | None:
         """gradjit's time in units of that of a peer."""
@@ -145,7 +155,8 @@ def measure(program: Program, peers: set[str], quick: bool) -> Row:
     sizes = program.note, program.literal_note
     row = Row(program, *(("small",) * 2 if quick else sizes))
     row.error = check(program, calls, args)
-    row.seconds = interleaved(calls, QUICK if quick else FULL)
+    row.times = interleaved(calls, QUICK if quick else FULL)
+    row.seconds = row.times.seconds
     if "jax-literal" in peers and program.literal:
         row.literal = measure_literal(program, quick)
     return row
@@ -164,7 +175,7 @@ def measure_literal(program: Program, quick: bool) -> dict[str, float]:
     }
     check(program, calls | {"handwritten": calls["gradjit"]}, args)
     effort = QUICK if quick else Effort(rounds=9, block=0.02, limit=6.0)
-    return interleaved(calls, effort)
+    return interleaved(calls, effort).seconds
 
 
 def measure_cold(programs: Sequence[Program]) -> list[loops_cold.Cold]:
@@ -256,6 +267,8 @@ def write_json(
                 "target": row.program.target,
                 "reached": row.reached,
                 "seconds": row.seconds,
+                "quartiles": row.times.quartiles,
+                "relative": row.times.relative(),
                 "literal": {"size": row.literal_size, "seconds": row.literal},
                 "difference": row.error,
             }
