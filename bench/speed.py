@@ -25,9 +25,10 @@ import gradjit
 from bench import speed_case, speed_report
 from bench.report import machine
 from bench.speed_case import Case, Row
+from bench.speed_calls import CALLS
 from bench.speed_programs import KERNELS
 
-CASES: tuple[Case, ...] = (*KERNELS,)
+CASES: tuple[Case, ...] = (*CALLS, *KERNELS)
 PEERS = ("handwritten", "primal", "jax", "torch", "autograd")
 
 

@@ -49,17 +49,38 @@ def _softmax(x, weights):
     return jnp.sum(weights * jax.nn.softmax(x, axis=1))
 
 
+def cross_entropy(scores, labels):
+    picked = jnp.take_along_axis(scores, labels[:, None], axis=1)[:, 0]
+    return jnp.mean(jax.nn.logsumexp(scores, axis=1) - picked)
+
+
+def perceptron(layers, inputs, labels):
+    (first, bias), (second, offset) = layers
+    hidden = jax.nn.relu(inputs @ first + bias)
+    return cross_entropy(hidden @ second + offset, labels)
+
+
+def block(x, gain, shift, weights, bias, target):
+    mean = jnp.mean(x, axis=1, keepdims=True)
+    scale = jax.lax.rsqrt(jnp.var(x, axis=1, keepdims=True) + 1e-5)
+    h = jax.nn.gelu((x - mean) * scale * gain + shift, approximate=True)
+    return jnp.mean((h @ weights + bias - target) ** 2)
+
+
 KERNELS: dict[str, Callable[..., Any]] = {
     "atax": _atax,
     "gemm": _gemm,
     "go_fast": _go_fast,
     "compute": _compute,
     "softmax": _softmax,
+    "cross_entropy": cross_entropy,
+    "perceptron": perceptron,
+    "block": block,
 }
 
 
 def kernel(name: str) -> Callable[..., Any]:
-    """The port of a kernel or of an objective."""
+    """The port of a kernel, a network or an objective."""
     from bench.loops_jax import BEST
 
     return KERNELS.get(name) or BEST.get(name) or getattr(ARRAYS, name)
@@ -75,5 +96,28 @@ def prepare(
     def run() -> Any:
         value, grads = call(*args)
         return np.asarray(value), [np.asarray(g) for g in jax.tree.leaves(grads)]
+
+    return run
+
+
+PROJECTION = _with_jax("bench.projection")
+
+
+def jacobian(args: tuple[Any, ...]) -> Callable[[], Any]:
+    """Residuals of bundle adjustment and their blocks, an observation at a time."""
+
+    def one(camera, point, weight, feature):
+        def twice(*wrt):
+            out = PROJECTION.residual(*wrt, feature)
+            return out, out
+
+        blocks, out = jax.jacrev(twice, (0, 1, 2), has_aux=True)(camera, point, weight)
+        return out, blocks
+
+    call = jax.jit(jax.vmap(one))
+
+    def run() -> Any:
+        out, blocks = call(*args)
+        return np.asarray(out), [np.asarray(b) for b in blocks]
 
     return run

@@ -170,18 +170,60 @@ def _objectives() -> list[Case]:
     o = speed_objectives
     gmm, wrt, camera = o.gmm, (0, 1, 2, 3), (0, 1, 2)
     table = (
-        (o.lse, "n = 10^6", (0,), 0.45, lambda x: 5.0 * x.size)
-        + (uniform(20, 10**6), uniform(20, 40)),
-        (o.llsq, "1024 samples, 128 weights", (0,), 2.3, _llsq_flops)
-        + (uniform(25, 128, 1024), uniform(25, 12, 16)),
-        (o.kmeans, "k = 100, n = 1000, d = 8", (1,), 1.1, _kmeans_flops)
-        + (clusters(100, 1000, 8), clusters(4, 20, 3)),
-        (gmm, "d = 10, k = 25, n = 1000", wrt, 2.3, _gmm_flops)
-        + (mixture(10, 25, 1000), mixture(3, 4, 6)),
-        (o.ba, "10^4 observations", camera, 9.8, lambda c, *_: 250.0 * len(c))
-        + (observations(10**4), observations(7)),
-        (gmm, "d = 64, k = 50, n = 1000", wrt, 0.81, _gmm_flops)
-        + (mixture(64, 50, 1000), mixture(5, 2, 4)),
+        (
+            o.lse,
+            "n = 10^6",
+            (0,),
+            0.45,
+            lambda x: 5.0 * x.size,
+            uniform(20, 10**6),
+            uniform(20, 40),
+        ),
+        (
+            o.llsq,
+            "1024 samples, 128 weights",
+            (0,),
+            2.3,
+            _llsq_flops,
+            uniform(25, 128, 1024),
+            uniform(25, 12, 16),
+        ),
+        (
+            o.kmeans,
+            "k = 100, n = 1000, d = 8",
+            (1,),
+            1.1,
+            _kmeans_flops,
+            clusters(100, 1000, 8),
+            clusters(4, 20, 3),
+        ),
+        (
+            gmm,
+            "d = 10, k = 25, n = 1000",
+            wrt,
+            2.3,
+            _gmm_flops,
+            mixture(10, 25, 1000),
+            mixture(3, 4, 6),
+        ),
+        (
+            o.ba,
+            "10^4 observations",
+            camera,
+            9.8,
+            lambda c, *_: 250.0 * len(c),
+            observations(10**4),
+            observations(7),
+        ),
+        (
+            gmm,
+            "d = 64, k = 50, n = 1000",
+            wrt,
+            0.81,
+            _gmm_flops,
+            mixture(64, 50, 1000),
+            mixture(5, 2, 4),
+        ),
     )
     cases: list[Case] = []
     for entry in table:
@@ -194,18 +236,51 @@ def _objectives() -> list[Case]:
 def _kernels() -> list[Case]:
     k = speed_kernels
     table = (
-        (k.atax, "1000 x 1250", (0, 1), 2.1, lambda a, *_: 11.0 * a.size)
-        + (normal(26, (1000, 1250), (1250,), (1250,)), normal(26, (5, 7), (7,), (7,))),
-        (k.gemm, "200 x 240 x 220", (0, 1, 2, 3, 4), 0.61)
-        + (lambda al, be, c, a, b, w: 6.0 * a.size * b.shape[1],)
-        + (normal(27, 1.5, 1.2, (200, 220), (200, 240), (240, 220), (200, 220)),)
-        + (normal(27, 1.5, 1.2, (4, 5), (4, 6), (6, 5), (4, 5)),),
-        (k.go_fast, "1000 x 1000", (0,), 0.49, lambda a, w: 4.0 * a.size)
-        + (normal(28, (1000, 1000), (1000, 1000)), normal(28, (5, 5), (5, 5))),
-        (k.compute, "1000 x 1000", (0, 1, 2, 3, 4), 1.5, lambda x, *_: 16.0 * x.size)
-        + (_clipped(1000, 1000), _clipped(5, 6)),
-        (k.softmax, "4096 x 1000", (0,), 0.43, lambda x, w: 10.0 * x.size)
-        + (normal(29, (4096, 1000), (4096, 1000)), normal(29, (4, 5), (4, 5))),
+        (
+            k.atax,
+            "1000 x 1250",
+            (0, 1),
+            2.1,
+            lambda a, *_: 11.0 * a.size,
+            normal(26, (1000, 1250), (1250,), (1250,)),
+            normal(26, (5, 7), (7,), (7,)),
+        ),
+        (
+            k.gemm,
+            "200 x 240 x 220",
+            (0, 1, 2, 3, 4),
+            0.61,
+            lambda al, be, c, a, b, w: 6.0 * a.size * b.shape[1],
+            normal(27, 1.5, 1.2, (200, 220), (200, 240), (240, 220), (200, 220)),
+            normal(27, 1.5, 1.2, (4, 5), (4, 6), (6, 5), (4, 5)),
+        ),
+        (
+            k.go_fast,
+            "1000 x 1000",
+            (0,),
+            0.49,
+            lambda a, w: 4.0 * a.size,
+            normal(28, (1000, 1000), (1000, 1000)),
+            normal(28, (5, 5), (5, 5)),
+        ),
+        (
+            k.compute,
+            "1000 x 1000",
+            (0, 1, 2, 3, 4),
+            1.5,
+            lambda x, *_: 16.0 * x.size,
+            _clipped(1000, 1000),
+            _clipped(5, 6),
+        ),
+        (
+            k.softmax,
+            "4096 x 1000",
+            (0,),
+            0.43,
+            lambda x, w: 10.0 * x.size,
+            normal(29, (4096, 1000), (4096, 1000)),
+            normal(29, (4, 5), (4, 5)),
+        ),
     )
     return [_loops(*entry) for entry in table]
 
