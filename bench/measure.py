@@ -111,7 +111,7 @@ def measure(workload: Workload, peers: list[Peer], args: Any, effort: Effort) ->
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Seconds a call, of each call in each round, and of the calibration beside them."""
+    """Seconds a call: of each call in each round, and of a calibration beside them."""
 
     samples: dict[str, list[float]]
 

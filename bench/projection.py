@@ -55,7 +55,10 @@ def jacobian(cameras, points, weights, features):
     return out, (by_camera, by_point, by_weight)
 
 
-def transform(parallel: bool) -> Any:
-    """The rows' extents are 11, 3 and 2 whatever comes, so they are compiled for."""
+def transform(function: Any, argnums: Any, parallel: bool) -> Any:
+    """What the function differentiates stands in it.
+
+    The rows' extents are 11, 3 and 2 whatever comes, so they are compiled for.
+    """
     exact = ("cameras", "points", "features")
-    return gradjit.jit(jacobian, static=exact, parallel=parallel)
+    return gradjit.jit(function, static=exact, parallel=parallel)

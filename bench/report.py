@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import os
@@ -82,17 +81,11 @@ def _processor() -> str:
     return platform.processor()
 
 
-def write_json(
-    path: Path, rows: Sequence[Row], versions: Mapping[str, str], where: dict[str, Any]
-) -> None:
-    """All numbers of the run: seconds a call, first calls, differences, failures."""
-    content = {
-        "machine": where,
-        "versions": dict(versions),
-        "rows": [dataclasses.asdict(row) for row in rows],
-    }
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """All numbers of a run, in seconds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2) + "\n")
+    print(f"wrote {path}")
 
 
 def write_png(path: Path, rows: Sequence[Row], names: Sequence[str]) -> bool:

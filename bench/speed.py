@@ -14,19 +14,21 @@ target that is missed is printed, and no failure.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib.metadata
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gradjit
-from bench import speed_case, speed_report
-from bench.report import machine
-from bench.speed_case import Case, Row
+from bench import compare, roofline, speed_case, speed_report, speed_start
+from bench.measure import Times
+from bench.report import machine, write_json
 from bench.speed_calls import CALLS
+from bench.speed_case import Case, Row
 from bench.speed_programs import KERNELS
+from bench.speed_start import Start
 
 CASES: tuple[Case, ...] = (*CALLS, *KERNELS)
 PEERS = ("handwritten", "primal", "jax", "torch", "autograd")
@@ -46,6 +48,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--cores", type=int, default=1, help="that the process may use")
     add("--json", type=Path, default=results / "speed.json")
     add("--markdown", type=Path, help="write the tables there")
+    add("--compare", type=Path, metavar="FILE", help="an earlier JSON")
     return parser.parse_args(arguments)
 
 
@@ -60,50 +63,64 @@ def versions() -> dict[str, str]:
     return found
 
 
-def chosen(names: Sequence[str] | None) -> list[Case]:
-    """The cases whose names begin with one of the words asked for, or contain it."""
-    return [c for c in CASES if not names or any(n in c.name for n in names)]
+def starts(
+    names: Sequence[str] | None, wanted: Sequence[str] | None, quick: bool
+) -> list[Start]:
+    """The rows of first results that were asked for."""
+    repeats = 1 if quick else 3
+    rows: list[Start] = []
+    for workload in speed_start.FIRST:
+        if asked(f"first call: {workload}", names):
+            print(f"first call: {workload}", file=sys.stderr, flush=True)
+            rows.append(speed_start.first_calls(workload, wanted, repeats))
+    if asked("second process", names):
+        print("second process", file=sys.stderr, flush=True)
+        rows.append(speed_start.second_process(wanted, repeats))
+    return rows
+
+
+def asked(row: str, names: Sequence[str] | None) -> bool:
+    return not names or any(name in row for name in names)
 
 
 def main(arguments: Sequence[str]) -> int:
     options = parse(arguments)
-    cases = chosen(options.only)
+    before = compare.read(options.compare, "speed", options.quick, options.cores)
+    first = starts(options.only, options.peer, options.quick)
     rows: list[Row] = []
-    for case in cases:
-        print(f"{case.name}: {case.note}", file=sys.stderr, flush=True)
-        rows.append(
-            speed_case.measure(case, options.peer, options.quick, options.cores)
-        )
+    for case in CASES:
+        if asked(case.name, options.only):
+            print(f"{case.name}: {case.note}", file=sys.stderr, flush=True)
+            wanted, cores = options.peer, options.cores
+            rows.append(speed_case.measure(case, wanted, options.quick, cores))
     where = machine(options.cores)
-    text = speed_report.tables(rows)
+    limits = roofline.measure(options.quick)
+    text = speed_report.tables(rows, first, limits)
     notes = footer(where)
     print(text, *notes, sep="\n\n")
     failures = speed_report.failures(rows)
-    print(*failures, sep="\n")
+    print("", *failures, sep="\n")
     if options.markdown:
         options.markdown.parent.mkdir(parents=True, exist_ok=True)
         options.markdown.write_text("\n\n".join([text, *notes]) + "\n")
         print(f"wrote {options.markdown}")
-    write_json(options.json, rows, where)
-    print(f"wrote {options.json}")
-    return 1 if failures else 0
+    content = {
+        "benchmark": "speed",
+        "quick": options.quick,
+        "machine": where,
+        "versions": versions(),
+        "limits": dataclasses.asdict(limits),
+        "rows": [*map(as_json, rows), *map(start_as_json, first)],
+    }
+    write_json(options.json, content)
+    slower = compare.report(before, content)
+    return 1 if failures or slower else 0
 
 
 def footer(where: dict[str, Any]) -> list[str]:
     found = ", ".join(f"{name} {v}" for name, v in versions().items())
     place = ", ".join(f"{key} {value}" for key, value in where.items())
     return [f"Versions: {found}.", f"Machine: {place}."]
-
-
-def write_json(path: Path, rows: Sequence[Row], where: dict[str, Any]) -> None:
-    """All numbers of the run, in seconds."""
-    content = {
-        "machine": where,
-        "versions": versions(),
-        "rows": [as_json(row) for row in rows],
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def as_json(row: Row) -> dict[str, Any]:
@@ -128,4 +145,18 @@ def as_json(row: Row) -> dict[str, Any]:
         "flops": row.flops,
         "bytes": row.moved,
         "dtype": row.dtype,
+    }
+
+
+def start_as_json(row: Start) -> dict[str, Any]:
+    times = Times(row.samples)
+    return {
+        "workload": row.name,
+        "size": row.note,
+        "seconds": times.seconds,
+        "quartiles": times.quartiles,
+        "relative": times.relative(),
+        "target": row.target,
+        "reached": times.seconds["gradjit"] <= row.target,
+        "missing": row.missing,
     }

@@ -33,7 +33,7 @@ def log_total(scores):
 
 
 def gmm(logits, means, log_scales, below, data, gamma, extra, places):
-    """`places` says which entry of (0, below) stands where in a component's triangle."""
+    """`places` says which entry of (0, below) stands where in a triangle."""
     count, size = means.shape
     scales = np.exp(log_scales)
     volume = np.sum(log_scales, axis=1)

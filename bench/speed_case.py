@@ -1,4 +1,4 @@
-"""What a row of `python -m bench speed` is: a function, what it is compared with, a goal.
+"""What a row of `python -m bench speed` is: a function, its peers, and a goal.
 
 All ways to compute a row start from the same NumPy arguments and give `(value,
 gradients)`, as NumPy arrays and numbers. They are compared before any is timed.
@@ -14,11 +14,21 @@ import numba
 import numpy as np
 
 import gradjit
-from bench.measure import FULL, QUICK, Effort, Quartiles, difference, interleaved
+from bench.measure import (
+    FULL,
+    QUICK,
+    TOLERANCE,
+    Effort,
+    Quartiles,
+    difference,
+    interleaved,
+)
 from bench.peers import leaves
 
 Call = Callable[[], Any]
 Prepare = Callable[[tuple[Any, ...]], Call]
+Transform = Callable[[Callable[..., Any], tuple[int, ...], bool], Callable[..., Any]]
+TIE = 1.05  # what "not slower" allows
 REFERENCES = ("handwritten", "jax", "torch", "autograd")
 
 
@@ -31,6 +41,8 @@ class Target:
 
     def __str__(self) -> str:
         others = " or ".join(self.against)
+        if self.most == TIE:
+            return f"not slower than {others}"
         if self.most >= 1.0 or "primal" in self.against:
             return f"{self.most:g} x {others}"
         return f"{1.0 / self.most:.3g} x faster than {others}"
@@ -47,6 +59,13 @@ class Target:
         return None if multiple is None else multiple <= self.most
 
 
+def gradient(
+    function: Callable[..., Any], argnums: tuple[int, ...], parallel: bool
+) -> Callable[..., Any]:
+    """The transform of nearly all cases."""
+    return gradjit.value_and_grad(function, argnums, parallel=parallel)
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """A function, as its user writes it, and how to measure it.
@@ -55,25 +74,34 @@ class Case:
         name: Of the row.
         group: The table that it stands in.
         note: The size.
-        transform: From "may use several threads" to what gradjit makes of the function.
+        function: What is differentiated.
+        argnums: By which arguments.
         full: Builds the arguments of the table.
         small: Builds those of `--quick` and the tests.
         peers: Each takes the arguments and gives a call; it may raise ImportError.
         targets: What the row has to reach.
         flops: How many operations value and gradient take, counted by formula.
         tolerance: The largest difference that rounding explains.
+        transform: What gradjit makes of function and argnums, if it may use several
+            threads or not.
     """
 
     name: str
     group: str
     note: str
-    transform: Callable[[bool], Callable[..., Any]]
+    function: Callable[..., Any]
+    argnums: tuple[int, ...]
     full: Callable[[], tuple[Any, ...]]
     small: Callable[[], tuple[Any, ...]]
     peers: Mapping[str, Prepare]
     targets: tuple[Target, ...]
     flops: Callable[..., float]
-    tolerance: float = 1e-9
+    tolerance: float = TOLERANCE
+    transform: Transform = gradient
+
+    def ours(self, cores: int = 1) -> Callable[..., Any]:
+        """What gradjit makes of the function."""
+        return self.transform(self.function, self.argnums, cores > 1)
 
 
 @dataclass(slots=True)
@@ -107,13 +135,6 @@ class Row:
         if "gradjit" in self.failed or False in met:
             return False
         return True if True in met else None
-
-
-def gradient(
-    function: Callable[..., Any], argnums: tuple[int, ...]
-) -> Callable[[bool], Callable[..., Any]]:
-    """The transform of nearly all cases."""
-    return lambda parallel: gradjit.value_and_grad(function, argnums, parallel=parallel)
 
 
 def primal(function: Callable[..., Any]) -> Prepare:
@@ -156,11 +177,11 @@ def run_once(
 ) -> tuple[dict[str, Any], dict[str, Call]]:
     """The result of each way that can be had, and a call for each."""
 
-    def ours(args: tuple[Any, ...]) -> Call:
-        transformed = case.transform(cores > 1)
+    def gradjit_way(args: tuple[Any, ...]) -> Call:
+        transformed = case.ours(cores)
         return lambda: transformed(*args)
 
-    ways: dict[str, Prepare] = {"gradjit": ours}
+    ways: dict[str, Prepare] = {"gradjit": gradjit_way}
     ways |= {k: v for k, v in case.peers.items() if wanted is None or k in wanted}
     results: dict[str, Any] = {}
     calls: dict[str, Call] = {}

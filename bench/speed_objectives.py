@@ -1,8 +1,8 @@
 """Objectives as loops over scalars, with work arrays: how C++ or Numba code has them.
 
 What GradBench measures: log-sum-exp, a polynomial fitted by least squares, k-means, a
-Gaussian mixture with a Wishart prior, bundle adjustment. `bench/speed_arrays.py` has the
-same functions as array expressions. Jitted by Numba each is its own primal; their
+Gaussian mixture with a Wishart prior, bundle adjustment. `bench/speed_arrays.py` has
+the same functions as array expressions. Jitted by Numba each is its own primal; their
 helpers are jitted, since Numba calls no others.
 """
 

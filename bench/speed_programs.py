@@ -1,8 +1,8 @@
 """The rows of kernels: their arguments, their primals, and what has to be reached.
 
-The unit is the function itself under Numba, which has no gradient. The targets are what
-the best other way takes for value and gradient, in that unit: JAX jit, PyTorch eager, or
-C++ derivatives by hand, each measured once; and 2.5 for any loop.
+The unit is the function itself under Numba, without a gradient. The targets are what
+the best other way takes for value and gradient, in that unit: JAX jit, PyTorch eager,
+or C++ derivatives by hand, each measured once; and 2.5 for any loop.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 from bench import speed_arrays, speed_kernels, speed_objectives
 from bench.loops_programs import PROGRAMS, normal
 from bench.measure import TOLERANCE
-from bench.speed_case import Call, Case, Prepare, Target, gradient, primal
+from bench.speed_case import Call, Case, Prepare, Target, primal
 
 LOOPS = 2.5
 # The largest entry of lse gets 1 - sum(softmax), a difference of sums of 10^6 terms.
 LOOSE = {"lse": 1e-7}
 
-# ----------------------------------------------------------------------------- arguments
+# --------------------------------------------------------------------------- arguments
 
 
 def uniform(seed: int, size: int, *rest: int) -> Callable[[], Any]:
@@ -131,7 +131,8 @@ def _loops(
         name or function.__name__,
         "kernels",
         note,
-        gradient(function, argnums),
+        function,
+        argnums,
         *arguments,
         {"primal": primal(function), "jax": _jax(function.__name__, argnums)},
         (Target(("primal",), min(best, LOOPS)),),
@@ -141,7 +142,7 @@ def _loops(
 
 
 def _arrays(loops: Case, argnums: tuple[int, ...], best: float) -> Case:
-    """The row of the same function as array expressions, against the primal of loops."""
+    """The row of the same function as array expressions, against the same primal."""
     short = loops.name.removesuffix("_wide")
     function = getattr(speed_arrays, short)
     of_gmm = short == "gmm"
@@ -156,7 +157,8 @@ def _arrays(loops: Case, argnums: tuple[int, ...], best: float) -> Case:
         f"{loops.name}, arrays",
         "kernels",
         loops.note,
-        gradient(function, argnums),
+        function,
+        argnums,
         with_table(loops.full) if of_gmm else loops.full,
         with_table(loops.small) if of_gmm else loops.small,
         {"primal": first_seven, "jax": _jax(short, argnums)},

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench import roofline
+from bench.measure import Times
 from bench.report import duration, markdown, three_digits
 from bench.speed_case import Row
+from bench.speed_start import Start
 
 GROUPS = {
     "calls": "Calls from Python, and networks",
@@ -15,13 +18,20 @@ UNITS = ("handwritten", "primal")  # gradjit's time in units of these
 OTHERS = ("jax", "torch", "autograd")  # and these in units of gradjit's time
 
 
-def tables(rows: Sequence[Row]) -> str:
-    """One for each group."""
+def tables(
+    rows: Sequence[Row], starts: Sequence[Start], limits: roofline.Limits
+) -> str:
+    """One for each group, one of first results, and one of shares of the limits."""
     parts: list[str] = []
     for group, title in GROUPS.items():
         inside = [row for row in rows if row.case.group == group]
         if inside:
             parts += [f"**{title}**", table(inside)]
+    if starts:
+        parts += ["**The first result**", start_table(starts)]
+    if rows:
+        parts += ["**Shares of what the machine can do**", roofline.table(rows, limits)]
+        parts.append(str(limits))
     return "\n\n".join(parts)
 
 
@@ -55,6 +65,16 @@ def verdict(row: Row) -> str:
     if missed and len(row.case.targets) > 1:
         return "NO: " + "; ".join(missed)
     return "NO" if missed else "-" if row.reached is None else "yes"
+
+
+def start_table(starts: Sequence[Start]) -> str:
+    lines = [["", "workload", "gradjit", "handwritten", "jax", "target", "reached"]]
+    for row in starts:
+        seconds = Times(row.samples).seconds
+        times = [duration(seconds.get(n)) for n in ("gradjit", "handwritten", "jax")]
+        met = "yes" if seconds["gradjit"] <= row.target else "NO"
+        lines.append([row.name, row.note, *times, duration(row.target), met])
+    return markdown(lines)
 
 
 def failures(rows: Sequence[Row]) -> list[str]:
