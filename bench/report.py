@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,28 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """All numbers of a run, in seconds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2) + "\n")
+    print(f"wrote {path}")
+
+
+def write_markdown(path: Path, command: str, text: str) -> None:
+    """Write the tables, into a page between its marks if it has them.
+
+    Args:
+        path: A page, or a new file.
+        command: The mark: `<!-- command ... -->`, and later `<!-- end -->`.
+        text: What goes between.
+    """
+    page = path.read_text() if path.exists() else ""
+    marks = re.compile(
+        rf"(<!-- {re.escape(command)}\b[^\n]*-->\n).*?(<!-- end -->)", re.DOTALL
+    )
+    found = marks.search(page)
+    if found:
+        text = page[: found.end(1)] + f"\n{text}\n\n" + page[found.start(2) :]
+    else:
+        text += "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
     print(f"wrote {path}")
 
 

@@ -24,7 +24,7 @@ from typing import Any
 import gradjit
 from bench import compare, roofline, speed_case, speed_report, speed_start
 from bench.measure import Times
-from bench.report import machine, write_json
+from bench.report import machine, write_json, write_markdown
 from bench.speed_calls import CALLS
 from bench.speed_case import Case, Row
 from bench.speed_programs import KERNELS
@@ -47,7 +47,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--quick", action="store_true", help="small arguments, few repeats")
     add("--cores", type=int, default=1, help="that the process may use")
     add("--json", type=Path, default=results / "speed.json")
-    add("--markdown", type=Path, help="write the tables there")
+    add("--markdown", type=Path, help="write the tables into that page")
     add("--compare", type=Path, metavar="FILE", help="an earlier JSON")
     return parser.parse_args(arguments)
 
@@ -101,9 +101,8 @@ def main(arguments: Sequence[str]) -> int:
     failures = speed_report.failures(rows)
     print("", *failures, sep="\n")
     if options.markdown:
-        options.markdown.parent.mkdir(parents=True, exist_ok=True)
-        options.markdown.write_text("\n\n".join([text, *notes]) + "\n")
-        print(f"wrote {options.markdown}")
+        page = "\n\n".join([text, *notes])
+        write_markdown(options.markdown, "python -m bench speed", page)
     content = {
         "benchmark": "speed",
         "quick": options.quick,
