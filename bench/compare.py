@@ -4,12 +4,16 @@ Another machine, or the same one on another day, is faster or slower as a whole.
 row is compared by its time in units of something measured in turns with it: the adjoint
 by hand, the primal, and a calibration that has nothing of gradjit in it. Each may be
 disturbed, or have changed, by itself: a row counts as slower if it is so in all of
-these units, by more than a tenth and by more than the quartiles of both runs spread.
+these units, by more than a tenth and by more than the medians of both runs are sure of.
+
+That is by the notches of box plots, 1.57 times the distance of the quartiles over the
+root of the number of rounds (McGill, Tukey and Larsen, Variations of box plots, 1978).
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +34,7 @@ class Change:
         name: Of the row.
         ratio: New time over old time, in the unit in which that is least.
         unit: That unit.
-        noise: By how much of the old time the ratio may move without a change.
+        noise: How much of the ratio the notches of both medians explain.
     """
 
     name: str
@@ -47,10 +51,10 @@ class Change:
         return self.ratio < 1.0 - max(LEAST, self.noise)
 
 
-def spread(quartiles: Any) -> float:
-    """The distance of the quartiles, in units of the median."""
-    low, middle, high = quartiles
-    return (high - low) / middle
+def notch(quartiles: Any) -> float:
+    """How far off a median may be, in units of the median."""
+    low, middle, high, rounds = quartiles
+    return 1.57 * (high - low) / (middle * math.sqrt(rounds))
 
 
 def change(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Change | None:
@@ -59,7 +63,7 @@ def change(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Change 
     if not units:
         return None
     ratio, unit = min((new[unit][1] / old[unit][1], unit) for unit in units)
-    return Change(name, ratio, unit, spread(old[unit]) + spread(new[unit]))
+    return Change(name, ratio, unit, notch(old[unit]) + notch(new[unit]))
 
 
 def _rows(content: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

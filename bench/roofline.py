@@ -28,6 +28,11 @@ class Limits:
     copy: float
     gemm: dict[str, float]
 
+    def or_better(self, other: Limits) -> Limits:
+        """The higher of both rates: what else runs on a machine only lowers them."""
+        gemm = {name: max(rate, other.gemm[name]) for name, rate in self.gemm.items()}
+        return Limits(max(self.copy, other.copy), gemm)
+
     def __str__(self) -> str:
         rates = ", ".join(f"{k} {v / 1e9:.1f} Gflop/s" for k, v in self.gemm.items())
         return f"Limits: copy {self.copy / 1e9:.1f} GB/s; products {rates}."
