@@ -134,8 +134,8 @@ def as_json(row: Row) -> dict[str, Any]:
         "targets": [
             {
                 "text": str(target),
-                "multiple": target.multiple(row.seconds),
-                "reached": target.reached(row.seconds),
+                "multiple": target.multiple(row.relative),
+                "reached": target.reached(row.relative),
             }
             for target in row.case.targets
         ],
@@ -157,6 +157,7 @@ def start_as_json(row: Start) -> dict[str, Any]:
         "seconds": times.seconds,
         "quartiles": times.quartiles,
         "relative": times.relative(),
+        "cpu seconds": Times(row.cpu).seconds,
         "target": row.target,
         "reached": times.seconds["gradjit"] <= row.target,
         "missing": row.missing,

@@ -47,15 +47,13 @@ class Target:
             return f"{self.most:g} x {others}"
         return f"{1.0 / self.most:.3g} x faster than {others}"
 
-    def multiple(self, seconds: Mapping[str, float]) -> float | None:
+    def multiple(self, relative: Mapping[str, Quartiles]) -> float | None:
         """gradjit's time in units of the fastest of `against`; None if not measured."""
-        others = [seconds[name] for name in self.against if name in seconds]
-        if not others or "gradjit" not in seconds:
-            return None
-        return seconds["gradjit"] / min(others)
+        medians = [relative[name][1] for name in self.against if name in relative]
+        return max(medians, default=None)
 
-    def reached(self, seconds: Mapping[str, float]) -> bool | None:
-        multiple = self.multiple(seconds)
+    def reached(self, relative: Mapping[str, Quartiles]) -> bool | None:
+        multiple = self.multiple(relative)
         return None if multiple is None else multiple <= self.most
 
 
@@ -106,7 +104,11 @@ class Case:
 
 @dataclass(slots=True)
 class Row:
-    """What came out for one case; `moved` are the bytes of arguments and results."""
+    """What came out for one case.
+
+    `relative` are gradjit's times in units of the others', round by round: ratios of
+    what ran at nearly the same time. `moved` are the bytes of arguments and results.
+    """
 
     case: Case
     quick: bool
@@ -126,12 +128,12 @@ class Row:
 
     def missed(self) -> list[str]:
         """The targets that were measured and not reached."""
-        return [str(t) for t in self.case.targets if t.reached(self.seconds) is False]
+        return [str(t) for t in self.case.targets if t.reached(self.relative) is False]
 
     @property
     def reached(self) -> bool | None:
         """Whether all targets were reached; None if none was measured."""
-        met = [target.reached(self.seconds) for target in self.case.targets]
+        met = [target.reached(self.relative) for target in self.case.targets]
         if "gradjit" in self.failed or False in met:
             return False
         return True if True in met else None

@@ -42,15 +42,14 @@ def table(rows: Sequence[Row]) -> str:
     head = ["workload", "size", "gradjit", *(f"/ {name}" for name in units)]
     lines = [[*head, *others, "target", "reached"]]
     for row in rows:
-        own = row.seconds.get("gradjit")
-        cells = [row.case.name, row.size, duration(own)]
+        cells = [row.case.name, row.size, duration(row.seconds.get("gradjit"))]
         for name in units:
-            unit = row.seconds.get(name)
-            cells.append(f"{own / unit:.2f}" if own and unit else "-")
+            ratio = row.relative.get(name)
+            cells.append(f"{ratio[1]:.2f}" if ratio else "-")
         for name in others:
-            other = row.seconds.get(name)
-            times = f" ({three_digits(other / own)}x)" if own and other else ""
-            cells.append(duration(other) + times)
+            ratio = row.relative.get(name)
+            times = f" ({three_digits(1.0 / ratio[1])}x)" if ratio else ""
+            cells.append(duration(row.seconds.get(name)) + times)
         targets = "; ".join(map(str, row.case.targets))
         lines.append([*cells, targets, verdict(row)])
     return markdown(lines)
@@ -68,10 +67,13 @@ def verdict(row: Row) -> str:
 
 
 def start_table(starts: Sequence[Start]) -> str:
-    lines = [["", "workload", "gradjit", "handwritten", "jax", "target", "reached"]]
+    """Seconds that pass, and of gradjit those of the processor too."""
+    peers = "gradjit", "handwritten", "jax"
+    lines = [["", "workload", *peers, "gradjit's CPU", "target", "reached"]]
     for row in starts:
         seconds = Times(row.samples).seconds
-        times = [duration(seconds.get(n)) for n in ("gradjit", "handwritten", "jax")]
+        times = [duration(seconds.get(name)) for name in peers]
+        times.append(duration(Times(row.cpu).seconds.get("gradjit")))
         met = "yes" if seconds["gradjit"] <= row.target else "NO"
         lines.append([row.name, row.note, *times, duration(row.target), met])
     return markdown(lines)

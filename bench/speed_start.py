@@ -3,8 +3,8 @@
     python -m bench.speed_start PEER WORKLOAD STARTED
 
 prints, in a process of its own, the seconds of the first call, and those since STARTED,
-a time of `time.time()`. The imports of all that is needed come before the first call,
-so they are in the second number alone.
+a time of `time.time()`, and those of the processor. The imports of all that is needed
+come before the first call, so they are in the second number alone.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Start:
         target: The seconds that gradjit may take.
         samples: Of each peer and of the calibration, in turns.
         missing: Peers that are not installed.
+        cpu: The seconds of the processor in these; other programs add none to them.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Start:
     target: float
     samples: dict[str, list[float]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    cpu: dict[str, list[float]] = field(default_factory=dict)
 
 
 # ------------------------------------------------------------------ in such a process
@@ -101,9 +103,14 @@ def _calibration() -> tuple[Callable[[Any], Any], Any]:
 
 def run(peer: str, workload: str, started: float) -> dict[str, float]:
     prepare, args = _calibration() if peer == CALIBRATION else _workload(peer, workload)
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     prepare(args)()
-    return {"call": time.perf_counter() - start, "process": time.time() - started}
+    return {
+        "call": time.perf_counter() - start,
+        "call cpu": time.process_time() - cpu,
+        "process": time.time() - started,
+        "process cpu": time.process_time(),
+    }
 
 
 # ------------------------------------------------------------------- starting processes
@@ -161,6 +168,7 @@ def _add(row: Start, peer: str, report: dict[str, float] | None, key: str) -> No
         row.missing = sorted({*row.missing, peer})
     else:
         row.samples.setdefault(peer, []).append(report[key])
+        row.cpu.setdefault(peer, []).append(report[f"{key} cpu"])
 
 
 if __name__ == "__main__":

@@ -195,7 +195,8 @@ def test_gradjit_is_at_fault_where_it_differs_from_another():
 
 
 def test_targets_are_multiples_of_the_fastest():
-    seconds = {"gradjit": 1.0, "jax": 3.0, "torch": 1.9, "handwritten": 0.8}
+    times = {"gradjit": [1.0], "jax": [3.0], "torch": [1.9], "handwritten": [0.8]}
+    seconds = Times(times).relative()
     half = Target(("jax", "torch"), 0.5)
     assert str(half) == "2 x faster than jax or torch"
     assert half.multiple(seconds) == pytest.approx(1.0 / 1.9)
@@ -206,10 +207,11 @@ def test_targets_are_multiples_of_the_fastest():
     assert str(Target(("primal",), 0.45)) == "0.45 x primal"
     assert Target(("primal",), 1.0).reached(seconds) is None
 
-    row = Row(fake({}, (half, near)), False, seconds)
+    row = Row(fake({}, (half, near)), False, relative=seconds)
     assert row.reached is False
     assert speed_report.verdict(row) == "NO: 2 x faster than jax or torch"
-    seconds["gradjit"] = 0.9
+    times["gradjit"] = [0.9]
+    row.relative = Times(times).relative()
     assert speed_report.verdict(row) == "yes"
 
 
@@ -220,7 +222,9 @@ def cells(text):
 def test_tables():
     peers = {"handwritten": absent, "jax": absent}
     target = Target(("jax",), 0.5)
-    row = Row(fake(peers, (target,)), False, {"gradjit": 2e-3, "jax": 5e-3})
+    times = Times({"gradjit": [2e-3], "jax": [5e-3]})
+    case = fake(peers, (target,))
+    row = Row(case, False, times.seconds, relative=times.relative())
     assert cells(speed_report.table([row])) == [
         ["workload", "size", "gradjit", "/ handwritten", "jax", "target", "reached"],
         cells(speed_report.table([row]))[1],
@@ -228,8 +232,9 @@ def test_tables():
     ]
     start = speed_start.Start("first call: f", "n", 0.5)
     start.samples = {"gradjit": [0.7, 0.4, 0.6], "jax": [0.1]}
+    start.cpu = {"gradjit": [0.3, 0.2, 0.4]}
     assert cells(speed_report.start_table([start]))[2] == [
-        *("first call: f", "n", "600 ms", "-", "100 ms", "500 ms", "NO")
+        *("first call: f", "n", "600 ms", "-", "100 ms", "300 ms", "500 ms", "NO")
     ]
 
 
@@ -280,6 +285,7 @@ def test_the_process_is_bound_to_as_many_cores(monkeypatch):
 def test_a_process_reports_its_first_call(tmp_path):
     report = speed_start.spawn("gradjit", "rosenbrock", str(tmp_path))
     assert 0.0 < report["call"] < report["process"]
+    assert 0.0 < report["call cpu"] < report["process cpu"]
     assert list(tmp_path.iterdir())
 
 
