@@ -4,16 +4,13 @@ Another machine, or the same one on another day, is faster or slower as a whole.
 row is compared by its time in units of something measured in turns with it: the adjoint
 by hand, the primal, and a calibration that has nothing of gradjit in it. Each may be
 disturbed, or have changed, by itself: a row counts as slower if it is so in all of
-these units, by more than a tenth and by more than the medians of both runs are sure of.
-
-That is by the notches of box plots, 1.57 times the distance of the quartiles over the
-root of the number of rounds (McGill, Tukey and Larsen, Variations of box plots, 1978).
+these units, its median by more than a tenth, and the lower quartile of the new times
+above the upper quartile of the old ones.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,47 +20,46 @@ from bench.measure import CALIBRATION
 from bench.report import markdown
 
 UNITS = ("handwritten", "primal", CALIBRATION)
-LEAST = 0.1
+TENTH = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became of a row.
+    """What became of a row, in one unit: new time over old time.
 
     Attributes:
         name: Of the row.
-        ratio: New time over old time, in the unit in which that is least.
-        unit: That unit.
-        noise: How much of the ratio the notches of both medians explain.
+        unit: What both times are divided by.
+        ratio: Of the medians.
+        least: Of the new lower quartile to the old upper one.
+        most: Of the new upper quartile to the old lower one.
     """
 
     name: str
-    ratio: float
     unit: str
-    noise: float
+    ratio: float
+    least: float
+    most: float
 
     @property
     def slower(self) -> bool:
-        return self.ratio > 1.0 + max(LEAST, self.noise)
+        return self.ratio > 1.0 + TENTH and self.least > 1.0
 
     @property
     def faster(self) -> bool:
-        return self.ratio < 1.0 - max(LEAST, self.noise)
-
-
-def notch(quartiles: Any) -> float:
-    """How far off a median may be, in units of the median."""
-    low, middle, high, rounds = quartiles
-    return 1.57 * (high - low) / (middle * math.sqrt(rounds))
+        return self.ratio < 1.0 - TENTH and self.most < 1.0
 
 
 def change(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Change | None:
-    """Compare a row's times in all units that both runs have."""
-    units = [unit for unit in UNITS if unit in old and unit in new]
-    if not units:
-        return None
-    ratio, unit = min((new[unit][1] / old[unit][1], unit) for unit in units)
-    return Change(name, ratio, unit, notch(old[unit]) + notch(new[unit]))
+    """The change of a row, in the unit in which it is the smallest."""
+    found: list[Change] = []
+    for unit in UNITS:
+        if unit in old and unit in new:
+            (low, middle, high), (bottom, mean, top) = old[unit], new[unit]
+            bounds = mean / middle, bottom / high, top / low
+            found.append(Change(name, unit, *bounds))
+    unsure = [one for one in found if not one.slower and not one.faster]
+    return min(unsure or found, key=lambda one: one.ratio, default=None)
 
 
 def _rows(content: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -82,12 +78,12 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
 
 def text(found: list[Change]) -> str:
     """A table of what changed, and how many rows did not."""
-    lines = [["row", "new / old", "in units of", "noise", ""]]
+    lines = [["row", "new / old", "between", "in units of", ""]]
     for one in sorted(found, key=lambda c: -c.ratio):
         if one.slower or one.faster:
             word = "SLOWER" if one.slower else "faster"
-            noise = f"{100.0 * one.noise:.0f} %"
-            lines.append([one.name, f"{one.ratio:.2f}", one.unit, noise, word])
+            between = f"{one.least:.2f} and {one.most:.2f}"
+            lines.append([one.name, f"{one.ratio:.2f}", between, one.unit, word])
     same = len(found) - len(lines) + 1
     note = f"{same} of {len(found)} rows did not change beyond noise"
     return f"{markdown(lines)}\n\n{note}" if len(lines) > 1 else note

@@ -21,7 +21,7 @@ import numpy as np
 from bench.peers import Peer, leaves
 from bench.workloads import Workload
 
-Quartiles = tuple[float, float, float, int]  # the last is of how many rounds
+Quartiles = tuple[float, float, float]
 
 REFERENCE = "handwritten"
 CALIBRATION = "calibration"
@@ -148,7 +148,7 @@ class Times:
 
 def quartiles(times: Sequence[float]) -> Quartiles:
     low, middle, high = np.percentile(times, (25, 50, 75))
-    return float(low), float(middle), float(high), len(times)
+    return float(low), float(middle), float(high)
 
 
 def calibration() -> Callable[[], Any]:
