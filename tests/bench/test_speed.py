@@ -138,12 +138,12 @@ def test_places_are_by_columns():
 
 
 def fake(peers, targets=(), tolerance=1e-9):
-    """A case of one number squared; `ours` may be replaced by a peer's name."""
+    """A case of half the squares of (3, 3); gradjit's part is done by hand."""
     return Case(
         "square",
         "calls",
-        "one number",
-        lambda x: x * x,
+        "two",
+        lambda x: np.sum(x**2) / 2.0,
         (0,),
         lambda: (np.full(2, 3.0),),
         lambda: (np.full(2, 3.0),),
@@ -151,7 +151,7 @@ def fake(peers, targets=(), tolerance=1e-9):
         targets,
         lambda x: 1e9,
         tolerance,
-        lambda function, argnums, parallel: lambda x: (9.0, [np.full(2, 6.0)]),
+        lambda function, argnums, parallel: lambda x: (9.0, [np.full(2, 3.0)]),
     )
 
 
@@ -169,8 +169,8 @@ def breaks(args):
 
 def test_a_way_that_is_wrong_fails_or_is_not_there_is_named_and_not_timed():
     peers = {
-        "handwritten": gives(9.0, 6.0),
-        "jax": gives(9.0, 6.1),
+        "handwritten": gives(9.0, 3.0),
+        "jax": gives(9.0, 3.05),
         "torch": absent,
         "autograd": breaks,
         "primal": lambda args: lambda: 8.0,
@@ -192,6 +192,20 @@ def test_gradjit_is_at_fault_where_it_differs_from_another():
     assert set(row.seconds) == {"jax"}
     assert row.reached is False
     assert speed_report.verdict(row) == "FAILED"
+
+
+def test_a_gradient_that_nobody_else_computes_is_compared_with_differences():
+    primal = {"primal": lambda args: lambda: float(np.sum(args[0] ** 2)) / 2.0}
+    right = speed_case.measure(fake(primal), None, True, 1)
+    assert right.failed == {}
+    wrong = speed_case.measure(
+        fake({"primal": lambda args: lambda: 9.0 + 5.0 * float(np.sum(args[0] - 3.0))}),
+        None,
+        True,
+        1,
+    )
+    assert wrong.failed["gradjit"].startswith("slope differs by ")
+    assert set(wrong.seconds) == {"primal"}
 
 
 def test_targets_are_multiples_of_the_fastest():
@@ -228,7 +242,15 @@ def test_tables():
     assert cells(speed_report.table([row])) == [
         ["workload", "size", "gradjit", "/ handwritten", "jax", "target", "reached"],
         cells(speed_report.table([row]))[1],
-        ["square", "one number", "2.00 ms", "-", "5.00 ms (2.50x)", str(target), "yes"],
+        [
+            "square",
+            "two",
+            "2.00 ms",
+            "-",
+            "5.00 ms (2.50x)",
+            str(target),
+            "yes",
+        ],
     ]
     start = speed_start.Start("first call: f", "n", 0.5)
     start.samples = {"gradjit": [0.7, 0.4, 0.6], "jax": [0.1]}
