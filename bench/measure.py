@@ -30,11 +30,12 @@ TOLERANCE = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How long to measure: rounds, and seconds a block and a peer."""
+    """How long to measure: rounds, seconds a block and a peer; and by which clock."""
 
     rounds: int
     block: float
     limit: float
+    clock: Callable[[], float] = time.perf_counter
 
 
 FULL = Effort(rounds=25, block=0.02, limit=6.0)
@@ -70,12 +71,16 @@ def difference(result: Any, expected: Any) -> float:
     return worst
 
 
-def timed(call: Callable[[], Any], count: int) -> float:
+def timed(
+    call: Callable[[], Any],
+    count: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
     """Seconds a call, over a loop of `count` calls."""
-    start = time.perf_counter()
+    start = clock()
     for _ in range(count):
         call()
-    return (time.perf_counter() - start) / count
+    return (clock() - start) / count
 
 
 def measure(workload: Workload, peers: list[Peer], args: Any, effort: Effort) -> Row:
@@ -178,7 +183,7 @@ def interleaved(calls: Mapping[str, Callable[[], Any]], effort: Effort) -> Times
             for name, call in calls.items():
                 if len(samples[name]) >= 3 and spent[name] > effort.limit:
                     continue
-                seconds = timed(call, counts[name])
+                seconds = timed(call, counts[name], effort.clock)
                 spent[name] += seconds * counts[name]
                 samples[name].append(seconds)
     finally:
@@ -188,5 +193,5 @@ def interleaved(calls: Mapping[str, Callable[[], Any]], effort: Effort) -> Times
 
 def _block(call: Callable[[], Any], effort: Effort) -> int:
     """How many calls make a block."""
-    once = min(timed(call, 1) for _ in range(2))
+    once = min(timed(call, 1, effort.clock) for _ in range(2))
     return max(1, round(effort.block / max(once, 1e-8)))

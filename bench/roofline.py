@@ -9,12 +9,12 @@ program does more than it has to, or waits for one operation after another.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from bench.measure import timed
 from bench.report import duration, markdown, three_digits
 from bench.speed_case import Row
 
@@ -38,27 +38,23 @@ class Limits:
         return f"Limits: copy {self.copy / 1e9:.1f} GB/s; products {rates}."
 
 
-def measure(quick: bool) -> Limits:
+def measure(quick: bool, clock: Callable[[], float]) -> Limits:
     count, n = (10**6, 200) if quick else (32 * 10**6, 1500)
     source = np.ones(count)
     target = np.zeros(count)
-    copy = 2.0 * source.nbytes / best(lambda: np.copyto(target, source))
+    copy = 2.0 * source.nbytes / best(lambda: np.copyto(target, source), clock)
     rates: dict[str, float] = {}
     for dtype in ("float64", "float32"):
         a = np.random.default_rng(0).normal(size=(n, n)).astype(dtype)
         out = np.empty_like(a)
-        rates[dtype] = 2.0 * n**3 / best(lambda a=a, o=out: np.matmul(a, a, out=o))
+        seconds = best(lambda a=a, o=out: np.matmul(a, a, out=o), clock)
+        rates[dtype] = 2.0 * n**3 / seconds
     return Limits(copy, rates)
 
 
-def best(call: Callable[[], object], repeats: int = 5) -> float:
+def best(call: Callable[[], object], clock: Callable[[], float]) -> float:
     """The least seconds of a few calls."""
-    seconds: list[float] = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
+    return min(timed(call, 1, clock) for _ in range(5))
 
 
 def table(rows: Sequence[Row], limits: Limits) -> str:

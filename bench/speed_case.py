@@ -6,8 +6,9 @@ gradients)`, as NumPy arrays and numbers. They are compared before any is timed.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numba
@@ -149,7 +150,9 @@ def primal(function: Callable[..., Any]) -> Prepare:
     return prepare
 
 
-def measure(case: Case, wanted: Sequence[str] | None, quick: bool, cores: int) -> Row:
+def measure(
+    case: Case, wanted: Sequence[str] | None, quick: bool, cores: int, effort: Effort
+) -> Row:
     """Check and time one case. What fails or disagrees is named, and not timed."""
     args = case.small() if quick else case.full()
     row = Row(case, quick)
@@ -166,14 +169,16 @@ def measure(case: Case, wanted: Sequence[str] | None, quick: bool, cores: int) -
     calls = {name: call for name, call in calls.items() if name not in row.failed}
     row.flops, row.moved = float(case.flops(*args)), moved(args, expected)
     row.dtype = str(next(x.dtype for x in floats(expected[1])))
-    times = interleaved(calls, effort(quick))
+    times = interleaved(calls, effort)
     row.seconds, row.quartiles = times.seconds, times.quartiles
     row.relative = times.relative()
     return row
 
 
-def effort(quick: bool) -> Effort:
-    return QUICK if quick else FULL
+def effort(quick: bool, cpu: bool) -> Effort:
+    """How long to measure, and by which clock."""
+    chosen = QUICK if quick else FULL
+    return replace(chosen, clock=time.process_time) if cpu else chosen
 
 
 def run_once(

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from bench import __main__ as command
 from bench import projection, roofline, speed, speed_case, speed_report, speed_start
-from bench.measure import Times, difference
+from bench.measure import QUICK, Times, difference, timed
 from bench.peers import leaves
 from bench.speed_case import TIE, Case, Row, Target
 from bench.speed_programs import SHARED, places
@@ -175,7 +176,7 @@ def test_a_way_that_is_wrong_fails_or_is_not_there_is_named_and_not_timed():
         "autograd": breaks,
         "primal": lambda args: lambda: 8.0,
     }
-    row = speed_case.measure(fake(peers), None, True, 1)
+    row = speed_case.measure(fake(peers), None, True, 1, QUICK)
     assert set(row.seconds) == {"gradjit", "handwritten"}
     assert row.missing == ["torch"]
     assert row.failed["autograd"] == "ValueError: no"
@@ -188,7 +189,7 @@ def test_a_way_that_is_wrong_fails_or_is_not_there_is_named_and_not_timed():
 
 
 def test_gradjit_is_at_fault_where_it_differs_from_another():
-    row = speed_case.measure(fake({"jax": gives(9.0, 7.0)}), None, True, 1)
+    row = speed_case.measure(fake({"jax": gives(9.0, 7.0)}), None, True, 1, QUICK)
     assert set(row.seconds) == {"jax"}
     assert row.reached is False
     assert speed_report.verdict(row) == "FAILED"
@@ -196,13 +197,14 @@ def test_gradjit_is_at_fault_where_it_differs_from_another():
 
 def test_a_gradient_that_nobody_else_computes_is_compared_with_differences():
     primal = {"primal": lambda args: lambda: float(np.sum(args[0] ** 2)) / 2.0}
-    right = speed_case.measure(fake(primal), None, True, 1)
+    right = speed_case.measure(fake(primal), None, True, 1, QUICK)
     assert right.failed == {}
     wrong = speed_case.measure(
         fake({"primal": lambda args: lambda: 9.0 + 5.0 * float(np.sum(args[0] - 3.0))}),
         None,
         True,
         1,
+        QUICK,
     )
     assert wrong.failed["gradjit"].startswith("slope differs by ")
     assert set(wrong.seconds) == {"primal"}
@@ -260,6 +262,13 @@ def test_tables():
     ]
 
 
+def test_the_clock_may_be_that_of_the_processor():
+    assert speed_case.effort(True, True).clock is time.process_time
+    assert speed_case.effort(False, False).clock is time.perf_counter
+    ticks = iter([1.0, 9.0])
+    assert timed(lambda: None, 4, lambda: next(ticks)) == 2.0
+
+
 def test_shares_of_the_limits():
     limits = roofline.Limits(1e10, {"float64": 5e10, "float32": 1e11})
     big = Row(fake({}), False, {"gradjit": 0.1}, flops=1e9, moved=5e8, dtype="float32")
@@ -274,7 +283,7 @@ def test_shares_of_the_limits():
 
 
 def test_limits_are_measured():
-    limits = roofline.measure(True)
+    limits = roofline.measure(True, time.perf_counter)
     assert limits.copy > 0.0
     assert set(limits.gemm) == {"float64", "float32"}
 
