@@ -93,6 +93,9 @@ def main(arguments: Sequence[str]) -> int:
     benchmark = f"speed, {clock}"
     before = compare.read(options.compare, benchmark, options.quick, options.cores)
     first = starts(options.only, options.peer, options.quick)
+    for row in first:
+        if options.cpu:
+            row.samples = row.cpu
     effort = speed_case.effort(options.quick, options.cpu)
     limits = roofline.measure(options.quick, effort.clock)
     rows: list[Row] = []
