@@ -2,18 +2,23 @@
 
     python -m bench [--only NAME] [--quick] [--json FILE] [--png FILE]
     python -m bench loops [--only NAME] [--quick] [--json FILE]
+    python -m bench speed [--only NAME] [--quick] [--cores N] [--json FILE]
 
-The second measures kernels with loops and stores (`bench/loops.py`).
+The second measures kernels with loops and stores (`bench/loops.py`), the third what
+gradjit claims about speed (`bench/speed.py`).
 
 All gradients are compared with each other before anything is timed. The time is that
 of a call that gives value and gradient, from NumPy arrays to NumPy arrays, compiled
-before; in parentheses its multiple of gradjit's time. The exit status is 1 if a peer
-failed or disagreed.
+before; in parentheses its multiple of gradjit's time. The process is bound to one core,
+or `--threads`. With `--compare FILE`, an earlier JSON, each of the three says which
+rows became slower. The exit status is 1 if there are any, or a peer failed or
+disagreed.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -39,12 +44,20 @@ def parse() -> argparse.Namespace:
         "--threads", type=int, default=1, help="of BLAS and of each library"
     )
     parser.add_argument("--json", type=Path, default=results / "bench.json")
+    parser.add_argument("--compare", type=Path, help="an earlier JSON")
     parser.add_argument("--png", type=Path, default=results / "bench.png")
     return parser.parse_args()
 
 
 def limit_threads(count: int) -> None:
-    """Set what the libraries read when they are imported."""
+    """Set what the libraries read when they are imported, and bind the process.
+
+    The settings alone do not do it: JAX 0.10 multiplies matrices on two threads with
+    all of them. A process bound to one core has no second one, whatever they do.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        allowed = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, allowed[:count])
     for name in ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM"):
         os.environ[f"{name}_NUM_THREADS"] = str(count)
     if count == 1:
@@ -53,19 +66,32 @@ def limit_threads(count: int) -> None:
         )
 
 
+def cores(arguments: list[str]) -> int:
+    """What `--cores` says, which has to be known before anything is imported."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--cores", type=int, default=1)
+    return max(1, parser.parse_known_args(arguments)[0].cores)
+
+
 def main() -> int:
     if sys.argv[1:2] == ["loops"]:
         limit_threads(1)
         from bench import loops
 
         return loops.main(sys.argv[2:])
+    if sys.argv[1:2] == ["speed"]:
+        limit_threads(cores(sys.argv[2:]))
+        from bench import speed
+
+        return speed.main(sys.argv[2:])
     options = parse()
     limit_threads(options.threads)
 
-    from bench import measure, report
+    from bench import compare, measure, report
     from bench.peers import PEERS, Peer
     from bench.workloads import WORKLOADS
 
+    before = compare.read(options.compare, "bench", options.quick, options.threads)
     known = [w.name for w in WORKLOADS]
     for name in options.only or ():
         if name not in known:
@@ -108,13 +134,20 @@ def main() -> int:
     for row, name in failures:
         print(f"failed: {row.workload} with {name}: {row.failed[name]}")
 
-    report.write_json(options.json, rows, versions, where)
-    print(f"wrote {options.json}")
+    content = {
+        "benchmark": "bench",
+        "quick": options.quick,
+        "machine": where,
+        "versions": versions,
+        "rows": [dataclasses.asdict(row) for row in rows],
+    }
+    report.write_json(options.json, content)
     if report.write_png(options.png, rows, names):
         print(f"wrote {options.png}")
     else:
         print("no chart: matplotlib is not installed")
-    return 1 if failures else 0
+    slower = compare.report(before, content)
+    return 1 if failures or slower else 0
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Measure gradients of kernels with loops and stores.
 
     python -m bench loops [--only NAME] [--peer NAME] [--quick] [--json FILE]
+                          [--compare FILE]
 
 For each program of `bench/loops_programs.py`: value and gradient by gradjit against an
 adjoint written by hand in Numba or against the program itself in Numba (its primal),
@@ -13,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -24,12 +24,27 @@ import numba
 import numpy as np
 
 import gradjit
-from bench import loops_adjoints, loops_cold, loops_memory, loops_report, loops_stencils
+from bench import (
+    compare,
+    loops_adjoints,
+    loops_cold,
+    loops_memory,
+    loops_report,
+    loops_stencils,
+)
 from bench.loops_kernels import logistic_map
 from bench.loops_programs import PROGRAMS, Program
-from bench.measure import FULL, QUICK, TOLERANCE, Effort, difference, interleaved
+from bench.measure import (
+    FULL,
+    QUICK,
+    TOLERANCE,
+    Effort,
+    Times,
+    difference,
+    interleaved,
+)
 from bench.peers import leaves
-from bench.report import machine
+from bench.report import machine, write_json
 
 Calls = dict[str, Callable[[], Any]]
 PEERS = ("handwritten", "primal", "jax", "jax-literal")
@@ -46,6 +61,7 @@ class Row:
         seconds: With the program's arguments.
         literal: gradjit and the literal port to JAX, with arguments that suit that.
         error: The largest difference to the reference.
+        times: Those of all rounds.
     """
 
     program: Program
@@ -54,6 +70,7 @@ class Row:
     seconds: dict[str, float] = field(default_factory=dict)
     literal: dict[str, float] = field(default_factory=dict)
     error: float = 0.0
+    times: Times = field(default_factory=lambda: Times({}))
 
     def ratio(self, name: str) -> float | None:
         """gradjit's time in units of that of a peer."""
@@ -145,7 +162,8 @@ def measure(program: Program, peers: set[str], quick: bool) -> Row:
     sizes = program.note, program.literal_note
     row = Row(program, *(("small",) * 2 if quick else sizes))
     row.error = check(program, calls, args)
-    row.seconds = interleaved(calls, QUICK if quick else FULL)
+    row.times = interleaved(calls, QUICK if quick else FULL)
+    row.seconds = row.times.seconds
     if "jax-literal" in peers and program.literal:
         row.literal = measure_literal(program, quick)
     return row
@@ -164,7 +182,7 @@ def measure_literal(program: Program, quick: bool) -> dict[str, float]:
     }
     check(program, calls | {"handwritten": calls["gradjit"]}, args)
     effort = QUICK if quick else Effort(rounds=9, block=0.02, limit=6.0)
-    return interleaved(calls, effort)
+    return interleaved(calls, effort).seconds
 
 
 def measure_cold(programs: Sequence[Program]) -> list[loops_cold.Cold]:
@@ -199,6 +217,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--quick", action="store_true", help="small arguments, few repeats"
     )
     parser.add_argument("--json", type=Path, default=results / "loops.json")
+    parser.add_argument("--compare", type=Path, help="an earlier JSON")
     return parser.parse_args(arguments)
 
 
@@ -218,6 +237,7 @@ def installed(wanted: Sequence[str]) -> tuple[set[str], dict[str, str]]:
 
 def main(arguments: Sequence[str]) -> int:
     options = parse(arguments)
+    before = compare.read(options.compare, "loops", options.quick, 1)
     programs = [p for p in PROGRAMS if not options.only or p.name in options.only]
     peers, versions = installed(options.peer or PEERS)
     cold = measure_cold(programs)
@@ -236,16 +256,19 @@ def main(arguments: Sequence[str]) -> int:
     print(loops_report.text(rows, cold, memory, versions, where))
     for failure in failures:
         print("WRONG:", failure)
-    write_json(options.json, rows, cold, memory, versions, where)
-    print(f"wrote {options.json}")
-    return 1 if failures else 0
+    content = as_json(rows, cold, memory, versions, where)
+    content["quick"] = options.quick
+    write_json(options.json, content)
+    slower = compare.report(before, content)
+    return 1 if failures or slower else 0
 
 
-def write_json(
-    path: Path, rows: Sequence[Row], cold: Any, memory: Any, versions: Any, where: Any
-) -> None:
+def as_json(
+    rows: Sequence[Row], cold: Any, memory: Any, versions: Any, where: Any
+) -> dict[str, Any]:
     """All numbers of the run, in seconds."""
-    content = {
+    return {
+        "benchmark": "loops",
         "machine": where,
         "versions": versions,
         "rows": [
@@ -256,6 +279,8 @@ def write_json(
                 "target": row.program.target,
                 "reached": row.reached,
                 "seconds": row.seconds,
+                "quartiles": row.times.quartiles,
+                "relative": row.times.relative(),
                 "literal": {"size": row.literal_size, "seconds": row.literal},
                 "difference": row.error,
             }
@@ -264,5 +289,3 @@ def write_json(
         "cold": [dataclasses.asdict(c) for c in cold],
         "memory": memory if isinstance(memory, str) else dataclasses.asdict(memory),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n")

@@ -12,7 +12,7 @@ import gc
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,17 +21,21 @@ import numpy as np
 from bench.peers import Peer, leaves
 from bench.workloads import Workload
 
+Quartiles = tuple[float, float, float]
+
 REFERENCE = "handwritten"
+CALIBRATION = "calibration"
 TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How long to measure: rounds, and seconds a block and a peer."""
+    """How long to measure: rounds, seconds a block and a peer; and by which clock."""
 
     rounds: int
     block: float
     limit: float
+    clock: Callable[[], float] = time.perf_counter
 
 
 FULL = Effort(rounds=25, block=0.02, limit=6.0)
@@ -45,6 +49,8 @@ class Row:
     workload: str
     note: str
     seconds: dict[str, float] = field(default_factory=dict)
+    quartiles: dict[str, Quartiles] = field(default_factory=dict)
+    relative: dict[str, Quartiles] = field(default_factory=dict)
     first: dict[str, float] = field(default_factory=dict)
     error: dict[str, float] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
@@ -65,12 +71,16 @@ def difference(result: Any, expected: Any) -> float:
     return worst
 
 
-def timed(call: Callable[[], Any], count: int) -> float:
+def timed(
+    call: Callable[[], Any],
+    count: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
     """Seconds a call, over a loop of `count` calls."""
-    start = time.perf_counter()
+    start = clock()
     for _ in range(count):
         call()
-    return (time.perf_counter() - start) / count
+    return (clock() - start) / count
 
 
 def measure(workload: Workload, peers: list[Peer], args: Any, effort: Effort) -> Row:
@@ -97,14 +107,72 @@ def measure(workload: Workload, peers: list[Peer], args: Any, effort: Effort) ->
         if row.error[name] > TOLERANCE:
             row.failed[name] = f"differs by {row.error[name]:.1e} from {REFERENCE}"
             del calls[name]
-    row.seconds = interleaved(calls, effort)
+    times = interleaved(calls, effort)
+    row.seconds = times.seconds
+    row.quartiles = times.quartiles
+    row.relative = times.relative()
     return row
 
 
-def interleaved(
-    calls: Mapping[str, Callable[[], Any]], effort: Effort
-) -> dict[str, float]:
-    """The median time of each call, in rounds of one block of each."""
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Seconds a call: of each call in each round, and of a calibration beside them."""
+
+    samples: dict[str, list[float]]
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Medians."""
+        return {
+            name: statistics.median(times)
+            for name, times in self.samples.items()
+            if name != CALIBRATION
+        }
+
+    @property
+    def quartiles(self) -> dict[str, Quartiles]:
+        return {
+            name: quartiles(times)
+            for name, times in self.samples.items()
+            if name != CALIBRATION
+        }
+
+    def relative(self, of: str = "gradjit") -> dict[str, Quartiles]:
+        """The time of one call in units of each other one, round by round.
+
+        What slows the machine down for a round slows both down, so these vary less than
+        the times do; a later run is compared with them.
+        """
+        own = self.samples.get(of, [])
+        return {
+            name: quartiles([x / y for x, y in zip(own, times, strict=False)])
+            for name, times in self.samples.items()
+            if name != of and own
+        }
+
+
+def quartiles(times: Sequence[float]) -> Quartiles:
+    low, middle, high = np.percentile(times, (25, 50, 75))
+    return float(low), float(middle), float(high)
+
+
+def calibration() -> Callable[[], Any]:
+    """A call that depends on the machine alone: NumPy's products, exp and copies."""
+    a = np.linspace(0.1, 1.0, 64 * 64).reshape(64, 64)
+    x = np.linspace(-1.0, 1.0, 20_000)
+    product, out = np.empty_like(a), np.empty_like(x)
+
+    def run() -> None:
+        np.matmul(a, a, out=product)
+        np.exp(x, out=out)
+        np.add(x, out, out=out)
+
+    return run
+
+
+def interleaved(calls: Mapping[str, Callable[[], Any]], effort: Effort) -> Times:
+    """The times of each call, in rounds of one block of each."""
+    calls = {**calls, CALIBRATION: calibration()}
     counts = {name: _block(call, effort) for name, call in calls.items()}
     samples: dict[str, list[float]] = {name: [] for name in calls}
     spent = dict.fromkeys(calls, 0.0)
@@ -115,15 +183,15 @@ def interleaved(
             for name, call in calls.items():
                 if len(samples[name]) >= 3 and spent[name] > effort.limit:
                     continue
-                seconds = timed(call, counts[name])
+                seconds = timed(call, counts[name], effort.clock)
                 spent[name] += seconds * counts[name]
                 samples[name].append(seconds)
     finally:
         gc.enable()
-    return {name: statistics.median(times) for name, times in samples.items()}
+    return Times(samples)
 
 
 def _block(call: Callable[[], Any], effort: Effort) -> int:
     """How many calls make a block."""
-    once = min(timed(call, 1) for _ in range(2))
+    once = min(timed(call, 1, effort.clock) for _ in range(2))
     return max(1, round(effort.block / max(once, 1e-8)))

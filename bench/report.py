@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import os
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -82,17 +82,33 @@ def _processor() -> str:
     return platform.processor()
 
 
-def write_json(
-    path: Path, rows: Sequence[Row], versions: Mapping[str, str], where: dict[str, Any]
-) -> None:
-    """All numbers of the run: seconds a call, first calls, differences, failures."""
-    content = {
-        "machine": where,
-        "versions": dict(versions),
-        "rows": [dataclasses.asdict(row) for row in rows],
-    }
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """All numbers of a run, in seconds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2) + "\n")
+    print(f"wrote {path}")
+
+
+def write_markdown(path: Path, command: str, text: str) -> None:
+    """Write the tables, into a page between its marks if it has them.
+
+    Args:
+        path: A page, or a new file.
+        command: The mark: `<!-- command ... -->`, and later `<!-- end -->`.
+        text: What goes between.
+    """
+    page = path.read_text() if path.exists() else ""
+    marks = re.compile(
+        rf"(<!-- {re.escape(command)}\b[^\n]*-->\n).*?(<!-- end -->)", re.DOTALL
+    )
+    found = marks.search(page)
+    if found:
+        text = page[: found.end(1)] + f"\n{text}\n\n" + page[found.start(2) :]
+    else:
+        text += "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    print(f"wrote {path}")
 
 
 def write_png(path: Path, rows: Sequence[Row], names: Sequence[str]) -> bool:

@@ -102,6 +102,20 @@ def test_three_digits():
     assert shown == ["0.0123", "1.000", "1.23", "45.7", "150", "2540"]
 
 
+def test_tables_go_between_the_marks_of_a_page(tmp_path):
+    page = tmp_path / "new" / "page.md"
+    report.write_markdown(page, "python -m bench speed", "one")
+    assert page.read_text() == "one\n"
+    before, after = (
+        "# Title\n\n<!-- python -m bench speed --x y -->\n",
+        "<!-- end -->\nz\n",
+    )
+    page.write_text(before + "old\n" + after)
+    for text in ("two", "three"):
+        report.write_markdown(page, "python -m bench speed", text)
+        assert page.read_text() == f"{before}\n{text}\n\n{after}"
+
+
 def test_chart(tmp_path):
     pytest.importorskip("matplotlib")
     times = {"gradjit": 1.0, "handwritten": 0.9, "tape": 50.0}
