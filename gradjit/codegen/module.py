@@ -25,6 +25,7 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from gradjit.codegen.cached import load_cached
 from gradjit.config import settings
 from gradjit.errors import CompileError, InternalError
 from gradjit.ir.types import ArrayType, ScalarType, StackType, Type
@@ -204,14 +205,14 @@ def compile_function(
     _compile_helpers(function, options)
     function = _interrupt().interruptible(function)
     try:
-        return _compiled(function, signature, options, cached=True)
+        return _compiled(function, signature, options)
     except _numba().core.errors.NumbaError as error:
         raise _failure(function, error) from error
     except Exception:
         # Whatever else goes wrong is a damaged file of Numba's disk cache.
         _forget(function)
     try:
-        return _compiled(function, signature, options, cached=True)
+        return _compiled(function, signature, options)
     except Exception as error:
         raise _failure(function, error) from error
 
@@ -220,12 +221,12 @@ def _compiled(
     function: FunctionType,
     signature: tuple[Any, ...],
     options: Mapping[str, object],
-    cached: bool,
 ) -> Compiled:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dispatcher: Any = _numba().njit(cache=cached, **options)(function)
-        dispatcher.compile(signature)
+        dispatcher: Any = _numba().njit(cache=True, **options)(function)
+        if "parallel" in options or not load_cached(dispatcher, signature):
+            dispatcher.compile(signature)
         dispatcher.disable_compile()
     return dispatcher
 

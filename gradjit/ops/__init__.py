@@ -20,11 +20,13 @@ from gradjit.ops import (
     python_math,
     reduce,
     region,
-    scipy_special,
     special,
     threads,
     transcendental,
 )
+from gradjit.ops.surface import later
+
+later("scipy.special", "gradjit.ops.scipy_special")
 
 __all__ = [
     "array",
@@ -45,7 +47,6 @@ __all__ = [
     "python_math",
     "reduce",
     "region",
-    "scipy_special",
     "special",
     "threads",
     "transcendental",
