@@ -10,24 +10,25 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from gradjit.errors import GradjitError
 from gradjit.ir.tree import is_number, tree_map
-from gradjit.jacobian import Jacobian
-from gradjit.ops.surface import function, stop
 from gradjit.options import Options, make_options
-from gradjit.primal import Transform
 from gradjit.transform import (
     Grad,
     HessianVector,
+    Jacobian,
     Plain,
     Pullback,
     Pushforward,
 )
 from gradjit.transformed import Transformed
+
+if TYPE_CHECKING:
+    from gradjit.primal import Transform
 
 Fn = Callable[..., Any]
 Argnums = int | tuple[int, ...]
@@ -321,25 +322,6 @@ def jvp(f: Fn, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any
         (10.0, 5.0)
     """
     return _cached(f, Pushforward())(primals, tangents)
-
-
-def stop_gradient(x: Any) -> Any:
-    """The value itself, which derivatives take as a constant.
-
-    Args:
-        x: A number or an array.
-
-    Returns:
-        `x`. Inside a differentiated function its derivative is zero.
-
-    Example:
-        >>> grad(lambda x: x * stop_gradient(x))(3.0)
-        3.0
-    """
-    return x
-
-
-function(stop_gradient, name="gradjit.stop_gradient")(stop)
 
 
 def _copied(x: Any) -> Any:

@@ -20,8 +20,9 @@ from gradjit.fastcall import (
 from gradjit.heap import keep_freed_memory
 from gradjit.ir.types import ArrayType
 from gradjit.leaf import prepare, refuse_folded, refuse_overlap, written_back
-from gradjit.lowered import Call, Lowered
+from gradjit.lowered import Lowered
 from gradjit.passes.parallel import is_parallel
+from gradjit.signature import Call
 from gradjit.trace.guards import keys_of
 from gradjit.transform import has_effects
 
@@ -78,35 +79,54 @@ class Compiled:
             call.given[p][...] = call.values[p]
         return out
 
+    def differences(self, call: Call) -> list[str]:
+        """Why compiled code does not fit a call, a line for each argument."""
+        lowered = self.lowered
+        if lowered.call.tree != call.tree:
+            return ["the arguments have another structure"]
+        lines = [
+            f"{path} is {got}, and was {was}"
+            for path, was, got in zip(
+                lowered.paths, lowered.call.specs, call.specs, strict=True
+            )
+            if was != got
+        ]
+        lines += [
+            f"{lowered.paths[k]} is {call.values[k]}, and was {value}"
+            for k, value in _pins(lowered).items()
+            if call.values[k] != value
+        ]
+        lines += [
+            f"{lowered.paths[p]} has shape {call.values[p].shape}"
+            for p, t in _arrays(lowered)
+            if lowered.call.specs[p] == call.specs[p] and not _agrees(t, call.values[p])
+        ]
+        lines += [
+            f"{guard.key} has changed"
+            for guard in lowered.traced.guards
+            if not guard.holds()
+        ]
+        return lines
 
-def differences(compiled: Compiled, call: Call) -> list[str]:
-    """Why compiled code does not fit a call, a line for each argument."""
-    lowered = compiled.lowered
-    if lowered.call.tree != call.tree:
-        return ["the arguments have another structure"]
-    lines = [
-        f"{path} is {got}, and was {was}"
-        for path, was, got in zip(
-            lowered.paths, lowered.call.specs, call.specs, strict=True
-        )
-        if was != got
-    ]
-    lines += [
-        f"{lowered.paths[k]} is {call.values[k]}, and was {value}"
-        for k, value in _pins(lowered).items()
-        if call.values[k] != value
-    ]
-    lines += [
-        f"{lowered.paths[p]} has shape {call.values[p].shape}"
-        for p, t in _arrays(lowered)
-        if lowered.call.specs[p] == call.specs[p] and not _agrees(t, call.values[p])
-    ]
-    lines += [
-        f"{guard.key} has changed"
-        for guard in lowered.traced.guards
-        if not guard.holds()
-    ]
-    return lines
+    def refresh(self) -> bool:
+        """Let the generated functions read captured arrays as they are now.
+
+        Returns whether they are fit for compiled code as they are.
+        """
+        traced = self.lowered.traced
+        fit = True
+        spaces = [self.run.__globals__]
+        if self.fast is not None:
+            spaces.append(self.fast.__globals__)
+        for k, capture in enumerate(traced.captures):
+            array = capture.array if capture.guard is None else capture.guard.read()
+            value = prepare(array)[1]
+            fit = fit and value is array
+            for space in spaces:
+                space[f"__array_{k}"] = value
+        for k, guard in enumerate(traced.guards):
+            spaces[-1][f"__seen_{k}"] = guard.read()
+        return fit
 
 
 def _arrays(lowered: Lowered) -> list[tuple[int, ArrayType]]:
@@ -204,24 +224,3 @@ def _guard_texts(lowered: Lowered, text: Text) -> Iterator[str]:
             text.names[f"__key_{k}"] = guard.key
             place = f"{owner}[__key_{k}]"
         yield f"{place} is not __seen_{k}"
-
-
-def refresh(compiled: Compiled) -> bool:
-    """Let the generated functions read captured arrays as they are now.
-
-    Returns whether they are fit for compiled code as they are.
-    """
-    traced = compiled.lowered.traced
-    fit = True
-    spaces = [compiled.run.__globals__]
-    if compiled.fast is not None:
-        spaces.append(compiled.fast.__globals__)
-    for k, capture in enumerate(traced.captures):
-        array = capture.array if capture.guard is None else capture.guard.read()
-        value = prepare(array)[1]
-        fit = fit and value is array
-        for space in spaces:
-            space[f"__array_{k}"] = value
-    for k, guard in enumerate(traced.guards):
-        spaces[-1][f"__seen_{k}"] = guard.read()
-    return fit

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,68 +18,17 @@ from gradjit.ir.graph import Graph, Value
 from gradjit.ir.named import Named
 from gradjit.ir.tree import Tree
 from gradjit.ir.types import Type, rank
-from gradjit.leaf import Spec
-from gradjit.options import Options
 from gradjit.outputs import pruned, with_constants
 from gradjit.passes import pipeline
 from gradjit.passes.dce import eliminate
 from gradjit.passes.parallel import refuse_races
 from gradjit.passes.report import Kept
 from gradjit.passes.simplify import simplify
-from gradjit.primal import Derived, Primal, Slot, Transform
+from gradjit.primal import Derived, Primal, Slot
+from gradjit.signature import Call, Function, identifier, leaf_paths
 from gradjit.trace.trace import Input, Traced, trace
 from gradjit.transform import has_effects
 from gradjit.version import VERSION
-
-
-@dataclass(frozen=True, slots=True)
-class Function:
-    """What is to be compiled.
-
-    Attributes:
-        fn: The user's function.
-        transform: What is computed from it.
-        options: How.
-        label: The name of the emitted function.
-        signature: Of `fn`, if it has one.
-    """
-
-    fn: Callable[..., Any]
-    transform: Transform
-    options: Options
-    label: str
-    signature: inspect.Signature | None
-
-    @property
-    def name(self) -> str:
-        """The name of the user's function."""
-        return getattr(self.fn, "__name__", type(self.fn).__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """The leaves of a call, in the form that compiled code takes.
-
-    Attributes:
-        tree: The structure of (args, kwargs, extras).
-        specs: What each leaf is.
-        values: The leaves.
-        given: The leaves as the caller has them.
-    """
-
-    tree: Tree
-    specs: tuple[Spec, ...]
-    values: tuple[Any, ...]
-    given: tuple[Any, ...]
-
-    @property
-    def canonical(self) -> bool:
-        """Whether all leaves are fit for compiled code as they are."""
-        return all(map(_same, self.values, self.given))
-
-
-def _same(a: Any, b: Any) -> bool:
-    return a is b
 
 
 @dataclass(slots=True)
@@ -170,41 +118,6 @@ def _print(function: Function, program: Named) -> str:
         where = f" ({os.path.basename(code.co_filename)}:{code.co_firstlineno})"
     notes = [f"Written by gradjit {VERSION}{function.options.note()}."]
     return emit(program, f"{what}{where}.", notes)
-
-
-def leaf_paths(signature: inspect.Signature | None, tree: Tree) -> list[str]:
-    """How each leaf is reached from the parameters, as Python would write it."""
-    args, kwargs, extras = tree.children
-    paths: list[str] = []
-    for name, child in zip(
-        _names(signature, len(args.children)), args.children, strict=True
-    ):
-        paths += child.paths(name)
-    for name, child in zip(kwargs.names, kwargs.children, strict=True):
-        paths += child.paths(str(name))
-    for k, child in enumerate(extras.children):
-        paths += child.paths(f"v{k}" if len(extras.children) > 1 else "v")
-    return paths
-
-
-def _names(signature: inspect.Signature | None, count: int) -> list[str]:
-    """Names of positional arguments; those of a star get a number."""
-    names: list[str] = []
-    kinds = inspect.Parameter
-    for p in signature.parameters.values() if signature is not None else ():
-        if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD):
-            names.append(p.name)
-        elif p.kind is kinds.VAR_POSITIONAL:
-            names += [f"{p.name}[{i}]" for i in range(count - len(names))]
-    names += [f"args[{i}]" for i in range(len(names), count)]
-    return names[:count]
-
-
-def identifier(path: str) -> str:
-    """A name for a leaf: `params['w'][0]` is w_0, `weights[2]` is weights_2."""
-    words = re.findall(r"[A-Za-z_][A-Za-z_0-9]*|\d+", path)
-    named = [w for w in words[1:] if not w.isdigit()]
-    return "_".join(words[1:] if named else words) or "x"
 
 
 def trace_call(

@@ -12,8 +12,9 @@ from typing import Any, Literal, Protocol
 
 from gradjit.ir.graph import Block
 from gradjit.ir.types import Type
+from gradjit.passes.memory import Memory
 from gradjit.passes.report import Kept
-from gradjit.passes.segment import Memory, segment
+from gradjit.passes.segment import segment
 
 Layout = Literal["own", "trailing", "packed", "pullback"]
 Split = tuple[tuple[Any, ...], dict[str, Any], tuple[Any, ...]]

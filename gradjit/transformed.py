@@ -17,21 +17,22 @@ import time
 import types
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-from gradjit.codegen.module import load
-from gradjit.compiled import Compiled, compile_lowered, differences, refresh
 from gradjit.config import settings
 from gradjit.errors import DtypeError, GradjitError, ShapeError
-from gradjit.explain import explain
-from gradjit.inline import inline, is_traced
-from gradjit.ir.graph import Graph
 from gradjit.ir.tree import Tree, flatten, is_number
 from gradjit.leaf import Spec, prepare
-from gradjit.lowered import Call, Function, Lowered, leaf_paths, lower
-from gradjit.ops.surface import lookup_function
 from gradjit.options import Options
-from gradjit.primal import Transform
+from gradjit.signature import Call, Function, leaf_paths
+
+# The compiler is imported when something is compiled; methods import what they need.
+if TYPE_CHECKING:
+    from gradjit.compiled import Compiled
+    from gradjit.ir.graph import Graph
+    from gradjit.lowered import Lowered
+    from gradjit.primal import Transform
 
 _OVER = object()  # in place of a result: more is saved than there is memory for
 _LEVELS = 6  # five more forward passes, at most
@@ -64,7 +65,7 @@ class Transformed:
         "__dict__",
         "__weakref__",
         "_compiled",
-        "_function",
+        "_label",
         "_last",
         "_options",
         "_transform",
@@ -83,12 +84,16 @@ class Transformed:
                 setattr(self, name, getattr(fn, name))
         self._transform = transform
         self._options = options
-        signature = _signature(fn)
-        label = _label(transform, fn)
-        self._function = Function(fn, transform, options, label, signature)
+        self._label = _label(transform, fn)
         self._compiled: dict[Key, list[Compiled]] = {}
         self._last: Lowered | None = None
         self.__call__ = self._general
+
+    @cached_property
+    def _function(self) -> Function:
+        fn = self.__wrapped__
+        signature = _signature(fn)
+        return Function(fn, self._transform, self._options, self._label, signature)
 
     # -------------------------------------------------- as a function among others
 
@@ -110,7 +115,7 @@ class Transformed:
     @property
     def label(self) -> str:
         """The name of the emitted function."""
-        return self._function.label
+        return self._label
 
     @property
     def source(self) -> str:
@@ -120,6 +125,8 @@ class Transformed:
     @property
     def source_path(self) -> str:
         """The file of the emitted Python."""
+        from gradjit.codegen.module import load
+
         lowered = self._lowered()
         return str(load(lowered.source, lowered.function.label).__file__)
 
@@ -135,6 +142,8 @@ class Transformed:
 
     def explain(self) -> str:
         """Tables of what is saved for the way back, of loops and of buffers."""
+        from gradjit.explain import explain
+
         return explain(self._lowered())
 
     def lower(self, *args: Any, **kwargs: Any) -> Transformed:
@@ -147,9 +156,24 @@ class Transformed:
         Returns:
             Itself, so that `f.lower(x).source` reads well.
         """
+        from gradjit.lowered import lower
+
         call = self._prepare(args, kwargs)
         with _LOCK:
             self._last = lower(self._function, call)
+        return self
+
+    def compile(self, *args: Any, **kwargs: Any) -> Transformed:
+        """Compile for these arguments, to the disk cache as well, without running.
+
+        Args:
+            args: As in a call.
+            kwargs: As in a call.
+
+        Returns:
+            Itself.
+        """
+        self._last = self._compile(self._prepare(args, kwargs)).lowered
         return self
 
     @property
@@ -168,6 +192,8 @@ class Transformed:
     # ---------------------------------------------------------------- the slow way
 
     def _general(self, /, *args: Any, **kwargs: Any) -> Any:
+        from gradjit.trace.builder import is_traced
+
         if is_traced((args, kwargs)):
             return self.__gradjit_inline__(*args, **kwargs)
         call = self._prepare(args, kwargs)
@@ -178,6 +204,8 @@ class Transformed:
 
     def __gradjit_inline__(self, /, *args: Any, **kwargs: Any) -> Any:
         """The transform inside of a function that is being traced."""
+        from gradjit.inline import inline
+
         return inline(self._function, *self._bind(args, kwargs))
 
     def _bind(
@@ -216,6 +244,9 @@ class Transformed:
         return max(fitting, key=_knowledge, default=None)
 
     def _compile(self, call: Call) -> Compiled:
+        from gradjit.compiled import compile_lowered
+        from gradjit.lowered import lower
+
         with _LOCK:
             again = self._find(call)
             if again is not None and again.lowered.call.specs == call.specs:
@@ -232,7 +263,7 @@ class Transformed:
 
     def _run(self, compiled: Compiled, call: Call) -> Any:
         self._last = compiled.lowered
-        fit = refresh(compiled)
+        fit = compiled.refresh()
         try:
             out = compiled(call)
         except ShapeError:
@@ -287,7 +318,7 @@ class Transformed:
     def _reasons(self, compiled: Compiled) -> list[str]:
         """Why the code that was there did not do: against the code most like it."""
         others = [c for cs in self._compiled.values() for c in cs if c is not compiled]
-        found = [differences(c, compiled.lowered.call) for c in others]
+        found = [c.differences(compiled.lowered.call) for c in others]
         return min(found, key=len) if found else []
 
 
@@ -300,6 +331,8 @@ def _knowledge(compiled: Compiled) -> int:
 
 
 def _signature(fn: Callable[..., Any]) -> inspect.Signature | None:
+    from gradjit.ops.surface import lookup_function
+
     if lookup_function(fn) is not None:
         return None  # that of NumPy has parameters which programs cannot give
     try:

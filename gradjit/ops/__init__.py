@@ -21,6 +21,7 @@ from gradjit.ops import (
     reduce,
     region,
     special,
+    stop,
     threads,
     transcendental,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "reduce",
     "region",
     "special",
+    "stop",
     "threads",
     "transcendental",
 ]
