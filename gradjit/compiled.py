@@ -6,17 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from gradjit.calltext import Shape, Text
 from gradjit.codegen.module import compile_function, entry_point, load
 from gradjit.config import settings
-from gradjit.fastcall import (
-    Shape,
-    Site,
-    Text,
-    fast_call,
-    plain_call,
-    plain_header,
-    star_header,
-)
+from gradjit.fastcall import Site, fast_call, plain_call, plain_header, star_header
 from gradjit.heap import keep_freed_memory
 from gradjit.ir.types import ArrayType
 from gradjit.leaf import prepare, refuse_folded, refuse_overlap, written_back

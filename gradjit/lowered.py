@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gradjit.calltext import Result
 from gradjit.codegen.emit import emit
 from gradjit.errors import DtypeError, ShapeError
-from gradjit.fastcall import Result
 from gradjit.ir.graph import Graph, Value
 from gradjit.ir.named import Named
 from gradjit.ir.tree import Tree

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gradjit.fastcall import Result
+from gradjit.calltext import Result
 from gradjit.ir.graph import Atom, Block, Const, Graph, Value
 from gradjit.ir.tree import Tree, flatten, tree_map
 from gradjit.ir.types import FLOAT, INT, ArrayType, ScalarType
