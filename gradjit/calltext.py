@@ -21,7 +21,8 @@ class Result:
     """Where a leaf of the output comes from.
 
     Attributes:
-        source: "const", "leaf" (an argument), or "result" (of the kernel).
+        source: "const", "leaf" (an argument), "result" (of the kernel), or "given"
+            (all of what the caller gave as `out`).
         value: The constant, or a position.
         kind: What it is returned as: "float", "int", "bool" (Python's), "scalar"
             (NumPy's), "zero" (an array without axes) or "array".

@@ -63,14 +63,20 @@ class Compiled:
                 if k != p:
                     pair = call.given[p], lowered.paths[k], call.given[k]
                     refuse_overlap(lowered.function.name, path, *pair)
-            if has_effects(lowered.function.transform) and written_back(
-                call.given[p], call.values[p], path
-            ):
+            for k in range(len(lowered.traced.captures)):
+                pair = call.given[p], "an array from outside", self._captured(k)
+                refuse_overlap(lowered.function.name, path, *pair)
+            kept = p in lowered.written or has_effects(lowered.function.transform)
+            if kept and written_back(call.given[p], call.values[p], path):
                 back.append(p)
-        out = self.run(call.values, call.given)
+        out = self.run(call.values, call.given, call.out)
         for p in back:
             call.given[p][...] = call.values[p]
         return out
+
+    def _captured(self, number: int) -> Any:
+        """A captured array as the code reads it."""
+        return self.run.__globals__[f"__array_{number}"]
 
     def differences(self, call: Call) -> list[str]:
         """Why compiled code does not fit a call, a line for each argument."""
@@ -136,7 +142,9 @@ def _agrees(type_: ArrayType, array: Any) -> bool:
 
 
 def _written(lowered: Lowered) -> list[int]:
-    return [lowered.params[p] for p in lowered.traced.mutated if lowered.params[p] >= 0]
+    """Leaves that the code writes into, or that the function would."""
+    params = [lowered.params[p] for p in lowered.traced.mutated]
+    return [*(p for p in params if p >= 0), *lowered.written]
 
 
 def compile_lowered(lowered: Lowered, slow: Callable[..., Any]) -> Compiled:
@@ -166,18 +174,23 @@ def _site(lowered: Lowered) -> tuple[Site, Text]:
     known = {p: t.dims for p, t in _arrays(lowered)}
     header = None
     if function.transform.layout == "own":
-        header = plain_header(function.signature, call.tree, text)
-    overlaps = [
-        (f"__l{w}", f"__l{k}") for w in _written(lowered) for k in arrays if k != w
-    ]
-    shape = Shape(call.tree, call.specs, _pins(lowered), known, bool(overlaps))
+        takes_out = function.takes_out and bool(arrays)
+        header = plain_header(function.signature, call.tree, text, takes_out)
+    written = [f"__l{k}" for k in _written(lowered) if k in arrays]
+    others = [f"__l{k}" for k in arrays if f"__l{k}" not in written]
+    others += [f"__array_{k}" for k in range(len(lowered.traced.captures))]
+    if len(written) + len(others) < 2:
+        written = []
+    strict = bool(lowered.traced.mutated and written)
+    shape = Shape(call.tree, call.specs, _pins(lowered), known, strict)
     site = Site(
         function.name,
         header or star_header(call.tree, function.transform.layout),
         shape,
         tuple(_argument(lowered, p, text) for p in lowered.params),
         tuple(_guard_texts(lowered, text)),
-        tuple(overlaps),
+        tuple(written),
+        tuple(others),
         lowered.count,
         lowered.results,
         lowered.output,

@@ -7,6 +7,7 @@ compile, and trees that say what to return.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 from gradjit.errors import DtypeError, GradjitError
@@ -15,7 +16,7 @@ from gradjit.ir.tree import flatten
 from gradjit.ir.types import is_float
 from gradjit.passes.ad import value_and_grad, vjp
 from gradjit.passes.jvp import jvp
-from gradjit.primal import Derived, Out, Primal, is_out, is_slot
+from gradjit.primal import GIVEN, Derived, Out, Primal, is_out, is_slot
 from gradjit.transform import Grad, HessianVector, Pullback
 from gradjit.wanted import (
     check_extents,
@@ -38,9 +39,20 @@ def gradient(transform: Grad, primal: Primal) -> Derived:
     positions = [primal.position(s) for s in wrt.slots]
     joint = value_and_grad(first, positions, primal.budget, primal.notes)
     count = len(first.results)
-    grads = wrt.fill([Out(count + j, s) for j, s in enumerate(wrt.slots)])
+    outs = [Out(count + j, s) for j, s in enumerate(wrt.slots)]
+    grads = wrt.fill(outs)
     rest = _renumber(aux, lambda i: i + 1 if i < k else i)
-    return Derived(joint, _gradient_outputs(transform, Out(0), rest, grads))
+    written: tuple[Out, ...] = ()
+    if primal.extras:
+        places = matched(primal, wrt.tree, primal.extras[0], "out", "the gradient")
+        written = tuple(map(_into, outs, places))
+        grads = GIVEN
+    outputs = _gradient_outputs(transform, Out(0), rest, grads)
+    return Derived(joint, outputs, written=written)
+
+
+def _into(out: Out, slot: int) -> Out:
+    return replace(out, into=slot)
 
 
 def _gradient_outputs(transform: Grad, value: Any, aux: Any, grads: Any) -> Any:

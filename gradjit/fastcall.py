@@ -25,7 +25,8 @@ from gradjit.calltext import (
     tree_text,
 )
 from gradjit.errors import ShapeError
-from gradjit.ir.tree import Tree
+from gradjit.ir.tree import Static, Tree
+from gradjit.leaf import meet
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +38,30 @@ class Header:
         parts: Expressions, and the structure that each is expected to have.
         forward: How all of it is passed on.
         test: A condition under which nothing fits, or "".
+        out: The container of arrays that the caller gave for the gradient.
     """
 
     text: str
     parts: tuple[tuple[str, Tree], ...]
     forward: str
     test: str = ""
+    out: str = "out"
+
+
+_NO_OUT = Tree("static", static=Static(None))
 
 
 def plain_header(
-    signature: inspect.Signature | None, tree: Tree, text: Text
+    signature: inspect.Signature | None, tree: Tree, text: Text, takes_out: bool
 ) -> Header | None:
-    """Named parameters with their defaults; None where there are stars."""
+    """Named parameters with their defaults; None where there are stars.
+
+    Args:
+        signature: Of the user's function.
+        tree: The structure of (args, kwargs, extras).
+        text: Where objects are named.
+        takes_out: Whether there is a keyword `out` as well, for what is in the extras.
+    """
     if signature is None:
         return None
     params = list(signature.parameters.values())
@@ -59,11 +72,15 @@ def plain_header(
         return None
     named = [p.name for p in params if p.kind is kinds.KEYWORD_ONLY]
     args = [p.name for p in params if p.kind is not kinds.KEYWORD_ONLY]
-    own, keywords, _ = tree.children
+    own, keywords, extras = tree.children
     if len(own.children) != len(args) or set(keywords.names) != set(named):
         return None
     parts = [*zip(args, own.children, strict=True)]
     parts += zip(keywords.names, keywords.children, strict=True)
+    if takes_out:
+        params.append(inspect.Parameter("out", kinds.KEYWORD_ONLY, default=None))
+        parts.append(("out", extras.children[0] if extras.children else _NO_OUT))
+        named.append("out")
     forward = ", ".join([*args, *(f"{k}={k}" for k in named)])
     return Header(_parameters(params, text), tuple(parts), forward)
 
@@ -92,23 +109,28 @@ def star_header(tree: Tree, layout: str) -> Header:
 
     Args:
         tree: The structure of (args, kwargs, extras).
-        layout: Whether the function's arguments come one by one ("own", "trailing":
-            with the extras behind them) or as one tuple ("packed": with another one of
-            the extras, "pullback": with one extra).
+        layout: Whether the function's arguments come one by one ("own": with `out` as
+            the only extra, if any; "trailing": with the extras behind them) or as one
+            tuple ("packed": with another one of the extras, "pullback": with one
+            extra).
     """
     args, kwargs, extras = tree.children
     packed = layout in ("packed", "pullback")
     positional = [args] if packed else list(args.children)
-    positional += [extras] if layout == "packed" else extras.children
+    if layout != "own":
+        positional += [extras] if layout == "packed" else extras.children
     parts = [(f"args[{i}]", child) for i, child in enumerate(positional)]
     keywords = [
         (f"kwargs[{k!r}]", child)
         for k, child in zip(kwargs.names, kwargs.children, strict=True)
     ]
+    out = "kwargs['out']"
+    outs = [(out, child) for child in extras.children if layout == "own"]
     first = 1 if packed else len(args.children)
-    ordered = (*parts[:first], *keywords, *parts[first:])
-    test = f"__len(args) != {len(parts)} or __len(kwargs) != {len(keywords)}"
-    return Header("*args, **kwargs", ordered, "*args, **kwargs", test)
+    ordered = (*parts[:first], *keywords, *parts[first:], *outs)
+    count = len(keywords) + len(outs)
+    test = f"__len(args) != {len(parts)} or __len(kwargs) != {count}"
+    return Header("*args, **kwargs", ordered, "*args, **kwargs", test, out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +143,8 @@ class Site:
         shape: What the call looks like.
         arguments: Expressions for what the kernel is called with.
         guards: Conditions under which captured values have changed.
-        overlaps: Pairs of expressions, of which the first is written into.
+        written: Arrays that are written into.
+        others: Arrays that are read.
         count: How many values the kernel returns.
         results: The leaves of the output.
         output: Its structure.
@@ -132,7 +155,8 @@ class Site:
     shape: Shape
     arguments: tuple[str, ...]
     guards: tuple[str, ...]
-    overlaps: tuple[tuple[str, str], ...]
+    written: tuple[str, ...]
+    others: tuple[str, ...]
     count: int
     results: tuple[Result, ...]
     output: Tree
@@ -146,6 +170,7 @@ _BUILTINS: dict[str, Any] = {
     "__bool": bool,
     "__ndarray": np.ndarray,
     "__shares": np.may_share_memory,
+    "__meet": meet,
     "__TypeError": TypeError,
     "__KeyError": KeyError,
     "__AttributeError": AttributeError,
@@ -188,7 +213,8 @@ def fast_call(site: Site, text: Text, kernel: Any, slow: Any) -> Callable[..., A
     for expr, child in header.parts:
         lines += opened(text, child, expr, leaf, " " * 8)
     tests = leaf_tests(text, site.shape, site.guards)
-    tests += [f"__shares({a}, {b})" for a, b in site.overlaps]
+    if site.written:
+        tests.append(_overlap_text(site.written, site.others))
     if tests:
         lines.append(f"        if {' or '.join(tests)}: return __slow(ARGS)")
     lines.append(f"        {_call_text(site)}")
@@ -199,9 +225,16 @@ def fast_call(site: Site, text: Text, kernel: Any, slow: Any) -> Callable[..., A
     if site.shape.strict:
         lines.append("    except __ValueError as error:")
         lines.append("        raise __ShapeError(str(error)) from None")
-    lines.append(f"    return {_output_text(text, site, raw=True)}")
+    lines.append(f"    return {_output_text(text, site, header.out, raw=True)}")
     text.lines = [line.replace("ARGS", header.forward) for line in lines]
     return text.compile(site.name)
+
+
+def _overlap_text(written: Sequence[str], others: Sequence[str]) -> str:
+    if len(written) == len(others) == 1:
+        return f"__shares({written[0]}, {others[0]})"
+    both = ("".join(f"{name}, " for name in names) for names in (written, others))
+    return "__meet({})".format(", ".join(f"({names})" for names in both))
 
 
 def plain_call(site: Site, text: Text, kernel: Any) -> Callable[..., Any]:
@@ -210,14 +243,14 @@ def plain_call(site: Site, text: Text, kernel: Any) -> Callable[..., Any]:
     count = len(site.shape.specs)
     names = "".join(f"__l{k}, " for k in range(count))
     given = "".join(f"__o{k}, " for k in range(count))
-    text.lines = ["def call(leaves, given):"]
+    text.lines = ["def call(leaves, given, __out):"]
     if count:
         text.lines += [f"    {names}= leaves", f"    {given}= given"]
     text.lines += [
         "    try:",
         f"        {_call_text(site)}",
         *_INTERRUPT,
-        f"    return {_output_text(text, site, raw=False)}",
+        f"    return {_output_text(text, site, '__out', raw=False)}",
     ]
     return text.compile(site.name)
 
@@ -229,6 +262,8 @@ def _call_text(site: Site) -> str:
     return f"{', '.join(f'__r{k}' for k in range(site.count))} = {call}"
 
 
-def _output_text(text: Text, site: Site, raw: bool) -> str:
-    exprs = [result_text(text, r, raw) for r in site.results]
+def _output_text(text: Text, site: Site, out: str, raw: bool) -> str:
+    exprs = [
+        out if r.source == "given" else result_text(text, r, raw) for r in site.results
+    ]
     return tree_text(text, site.output, exprs)

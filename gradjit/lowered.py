@@ -13,7 +13,7 @@ from typing import Any
 
 from gradjit.calltext import Result
 from gradjit.codegen.emit import emit
-from gradjit.errors import DtypeError, ShapeError
+from gradjit.errors import DtypeError, GradjitError, ShapeError
 from gradjit.ir.graph import Graph, Value
 from gradjit.ir.named import Named
 from gradjit.ir.tree import Tree
@@ -47,6 +47,7 @@ class Lowered:
         params: For each parameter of the emitted function a leaf, or a captured array.
         paths: How each leaf is written in Python.
         notes: What is kept for the way back.
+        written: Leaves that results are written into.
     """
 
     function: Function
@@ -62,6 +63,7 @@ class Lowered:
     paths: tuple[str, ...]
     count: int
     notes: tuple[Kept, ...]
+    written: tuple[int, ...] = ()
 
     def parameters(self) -> dict[Value, Any]:
         """The values of the traced parameters in the call."""
@@ -74,7 +76,8 @@ class Lowered:
 
 def lower(function: Function, call: Call) -> Lowered:
     """Trace, transform and print."""
-    paths = leaf_paths(function.signature, call.tree)
+    own = function.transform.layout == "own"
+    paths = leaf_paths(function.signature, call.tree, "out" if own else "v")
     stages = pipeline.Stages()
     traced, slots = trace_call(function, call, paths)
     stages.keep("trace", traced.graph)
@@ -85,12 +88,20 @@ def lower(function: Function, call: Call) -> Lowered:
     captured = len(traced.graph.block.params) - len(slots)
     params = (*slots, *(-1 - k for k in range(captured)), *derived.extras)
     _check_extras(call, derived, paths)
+    _check_written(function, call, derived, paths)
     mutated = _mutated(function, traced)
     graph = Graph(function.label, derived.block, mutated)
     graph = pipeline.optimise(stages.keep(function.transform.name, graph), stages)
     aliases = has_effects(function.transform)
-    graph, results, output = pruned(graph, derived.outputs, params, call.specs, aliases)
-    program = pipeline.lower(graph, stages, parallel=function.options.parallel)
+    graph, results, output = pruned(
+        graph, derived.outputs, params, call.specs, aliases, derived.written
+    )
+    count = len(graph.block.results) - len(mutated) - len(derived.written)
+    into = [(count + k, params.index(o.like)) for k, o in enumerate(derived.written)]
+    program = pipeline.lower(
+        graph, stages, parallel=function.options.parallel, into=into
+    )
+    written = tuple(o.into for o in derived.written if o.into is not None)
     source = _print(function, program)
     return Lowered(
         function,
@@ -101,11 +112,12 @@ def lower(function: Function, call: Call) -> Lowered:
         source,
         results,
         output,
-        params,
-        tuple(p.type for p in graph.block.params),
+        (*params, *written),
+        tuple(p.type for p in program.graph.block.params),
         tuple(paths),
-        len(graph.block.results) - len(mutated),
+        count,
         tuple(notes),
+        written,
     )
 
 
@@ -176,6 +188,29 @@ def _check_extras(call: Call, derived: Derived, paths: Sequence[str]) -> None:
             raise DtypeError(
                 f"a tangent or cotangent ({paths[slot]}) is {got.dtype.name}, and"
                 f" should be {want.dtype.name}"
+            )
+
+
+def _check_written(
+    function: Function, call: Call, derived: Derived, paths: Sequence[str]
+) -> None:
+    """Arrays for gradients are like the arguments; numbers cannot be written into."""
+    for out in derived.written:
+        assert out.like is not None
+        assert out.into is not None
+        want, got = call.specs[out.like], call.specs[out.into]
+        name, where = paths[out.like], paths[out.into]
+        if want.kind != "array":
+            raise GradjitError(
+                f"out is for gradients that are arrays, and that of {function.name} by"
+                f" {name} is a number",
+                hint="Leave out= away, or pass the number in an array.",
+            )
+        if got.kind != "array" or got.dims != want.dims:
+            raise ShapeError(f"{where} is {got}, and {name} is {want}")
+        if got.dtype != want.dtype:
+            raise DtypeError(
+                f"{where} is {got.dtype.name}, and {name} is {want.dtype.name}"
             )
 
 

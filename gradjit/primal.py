@@ -35,11 +35,17 @@ class Out:
         index: The result.
         like: The leaf in whose kind it comes back, if any.
         same: The parameter that it is: the caller's own array.
+        into: The leaf, an array, that it is written into.
     """
 
     index: int
     like: int | None = None
     same: int | None = None
+    into: int | None = None
+
+
+# In the place of results: the container of arrays that the caller gave as `out`.
+GIVEN = Out(-1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +98,13 @@ class Derived:
         block: Its parameters are those of the primal's block, then the extras.
         extras: The slots of the parameters that were added at the end.
         outputs: What the call returns, a tree with an `Out` for each leaf.
+        written: Results that are written into arrays of the caller.
     """
 
     block: Block
     outputs: Any
     extras: tuple[int, ...] = ()
+    written: tuple[Out, ...] = ()
 
 
 class Transform(Protocol):

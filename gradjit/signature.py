@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gradjit.ir.tree import Tree
 from gradjit.leaf import Spec
 from gradjit.options import Options
+from gradjit.transform import Grad
 
 if TYPE_CHECKING:
     from gradjit.primal import Transform
@@ -35,6 +36,17 @@ class Function:
     signature: inspect.Signature | None
 
     @property
+    def takes_out(self) -> bool:
+        """Whether calls may bring arrays for the gradient, as `out=`.
+
+        Not if the function has such a parameter itself.
+        """
+        if self.signature is None or not isinstance(self.transform, Grad):
+            return False
+        params = self.signature.parameters.values()
+        return not any(p.name == "out" or p.kind is p.VAR_KEYWORD for p in params)
+
+    @property
     def name(self) -> str:
         """The name of the user's function."""
         return getattr(self.fn, "__name__", type(self.fn).__name__)
@@ -49,12 +61,14 @@ class Call:
         specs: What each leaf is.
         values: The leaves.
         given: The leaves as the caller has them.
+        out: The container of arrays for the gradient, if the caller has given one.
     """
 
     tree: Tree
     specs: tuple[Spec, ...]
     values: tuple[Any, ...]
     given: tuple[Any, ...]
+    out: Any = None
 
     @property
     def canonical(self) -> bool:
@@ -66,8 +80,16 @@ def _same(a: Any, b: Any) -> bool:
     return a is b
 
 
-def leaf_paths(signature: inspect.Signature | None, tree: Tree) -> list[str]:
-    """How each leaf is reached from the parameters, as Python would write it."""
+def leaf_paths(
+    signature: inspect.Signature | None, tree: Tree, extra: str = "v"
+) -> list[str]:
+    """How each leaf is reached from the parameters, as Python would write it.
+
+    Args:
+        signature: Of the function.
+        tree: The structure of (args, kwargs, extras).
+        extra: What the transform's own argument is called; several get a number.
+    """
     args, kwargs, extras = tree.children
     paths: list[str] = []
     for name, child in zip(
@@ -77,7 +99,7 @@ def leaf_paths(signature: inspect.Signature | None, tree: Tree) -> list[str]:
     for name, child in zip(kwargs.names, kwargs.children, strict=True):
         paths += child.paths(str(name))
     for k, child in enumerate(extras.children):
-        paths += child.paths(f"v{k}" if len(extras.children) > 1 else "v")
+        paths += child.paths(f"{extra}{k}" if len(extras.children) > 1 else extra)
     return paths
 
 

@@ -21,7 +21,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gradjit.config import settings
-from gradjit.errors import DtypeError, GradjitError, ShapeError
+from gradjit.errors import (
+    DtypeError,
+    GradjitError,
+    ShapeError,
+    UnsupportedError,
+)
 from gradjit.ir.tree import Tree, flatten, is_number
 from gradjit.leaf import Spec, prepare
 from gradjit.options import Options
@@ -206,7 +211,13 @@ class Transformed:
         """The transform inside of a function that is being traced."""
         from gradjit.inline import inline
 
-        return inline(self._function, *self._bind(args, kwargs))
+        own, named, extras = self._bind(args, kwargs)
+        if extras and self._transform.layout == "own":
+            raise UnsupportedError(
+                "out= is not supported in a function that is traced",
+                hint="Use what the gradient returns.",
+            )
+        return inline(self._function, own, named, extras)
 
     def _bind(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -214,6 +225,10 @@ class Transformed:
         """The function's arguments with defaults, and the transform's own."""
         args, kwargs, extras = self._transform.split(args, kwargs)
         signature = self._function.signature
+        if "out" in kwargs and self._function.takes_out:
+            kwargs = dict(kwargs)
+            out = kwargs.pop("out")
+            extras = () if out is None else (out,)
         if signature is not None:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
@@ -226,7 +241,9 @@ class Transformed:
         static = self._static_leaves(tree)
         prepared = [prepare(x, k in static) for k, x in enumerate(leaves)]
         specs = tuple(spec for spec, _ in prepared)
-        return Call(tree, specs, tuple(v for _, v in prepared), tuple(leaves))
+        values = tuple(value for _, value in prepared)
+        own = self._transform.layout == "own" and bound[2]
+        return Call(tree, specs, values, tuple(leaves), bound[2][0] if own else None)
 
     def _static_leaves(self, tree: Tree) -> set[int]:
         """Leaves of parameters that are compiled for their extents."""
