@@ -100,6 +100,9 @@ def result_text(text: Text, result: Result, raw: bool) -> str:
             return value
     else:
         value = f"__{'l' if result.source == 'leaf' else 'r'}{result.value}"
+    if result.kind == "scalar" and raw and result.dtype.kind != "b":
+        # The quickest way from a Python number to NumPy's: as exact, and NaN stays NaN.
+        return f"{text.name(result.dtype.type(1), result.dtype.name)} * {value}"
     if result.kind == "scalar":
         return f"{text.name(result.dtype.type, result.dtype.name)}({value})"
     if result.kind == "zero":
