@@ -28,6 +28,7 @@ class Result:
             (NumPy's), "zero" (an array without axes) or "array".
         dtype: Of a scalar or zero.
         copy: Whether an array is returned as a copy.
+        like: The leaf, an array, whose shape and element type it has.
     """
 
     source: str
@@ -35,6 +36,7 @@ class Result:
     kind: str
     dtype: Any = None
     copy: bool = False
+    like: int | None = None
 
 
 @dataclass(slots=True)

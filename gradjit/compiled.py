@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from gradjit.calltext import Shape, Text
-from gradjit.codegen.module import compile_function, entry_point, load
+from gradjit.codegen.module import compile_variant, entry_point, load
 from gradjit.config import settings
 from gradjit.fastcall import Site, fast_call, plain_call, plain_header, star_header
 from gradjit.heap import keep_freed_memory
-from gradjit.ir.types import ArrayType
+from gradjit.ir.types import ArrayType, Type
 from gradjit.leaf import prepare, refuse_folded, refuse_overlap, written_back
 from gradjit.lowered import Lowered
 from gradjit.passes.parallel import is_parallel
@@ -154,20 +156,50 @@ def compile_lowered(lowered: Lowered, slow: Callable[..., Any]) -> Compiled:
     keep_freed_memory()
     options = function.options
     emitted = getattr(module, function.label)
-    kernel = compile_function(
-        emitted, lowered.types, options.fastmath, is_parallel(lowered.program.graph)
+    parallel = is_parallel(lowered.program.graph)
+    kernel, given = compile_variant(
+        emitted, lowered.types, _alike(lowered), options.fastmath, parallel
     )
-    site, text = _site(lowered)
+    site, text = _site(lowered, given)
     run = plain_call(site, text, kernel)
     fast = None
     if settings().jit:
-        site, text = _site(lowered)
+        site, text = _site(lowered, given)
         direct = entry_point(kernel, lowered.types)
         fast = fast_call(site, text, direct, slow)
     return Compiled(lowered, str(module.__file__), kernel, run, fast)
 
 
-def _site(lowered: Lowered) -> tuple[Site, Text]:
+def _alike(lowered: Lowered) -> dict[int, Type]:
+    """Results that are arrays of the shape and the type of an argument."""
+    results = lowered.program.graph.block.results
+    found: dict[int, Type] = {}
+    for result in lowered.results:
+        if result.like is None or result.source != "result":
+            continue
+        spec, type_ = lowered.call.specs[result.like], results[int(result.value)].type
+        if spec.kind != "array" or not isinstance(type_, ArrayType):
+            continue
+        if (spec.dtype, len(spec.dims)) == (type_.dtype, type_.rank):
+            found[int(result.value)] = type_
+    return found
+
+
+def _makers(lowered: Lowered, given: Mapping[int, str], text: Text) -> Iterator[str]:
+    """Expressions for the arrays that the kernel takes for its results."""
+    like = {r.value: r.like for r in lowered.results if r.source == "result"}
+    for position, how in given.items():
+        leaf = like[position]
+        assert leaf is not None
+        spec = lowered.call.specs[leaf]
+        flat = len(spec.dims) == 1
+        shape = f"__len(__l{leaf})" if flat else f"__l{leaf}.shape"
+        if spec.dtype != np.dtype(float):
+            shape += f", {text.name(spec.dtype, 'dtype')}"
+        yield f"__{how}({shape})"
+
+
+def _site(lowered: Lowered, given: Mapping[int, str]) -> tuple[Site, Text]:
     """What the generated functions need, with the names that its parts use."""
     function, call, text = lowered.function, lowered.call, Text()
     arrays = [k for k, s in enumerate(call.specs) if s.kind == "array"]
@@ -192,6 +224,7 @@ def _site(lowered: Lowered) -> tuple[Site, Text]:
         tuple(written),
         tuple(others),
         lowered.count,
+        tuple(zip(given, _makers(lowered, given, text), strict=True)),
         lowered.results,
         lowered.output,
     )

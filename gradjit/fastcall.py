@@ -145,7 +145,8 @@ class Site:
         guards: Conditions under which captured values have changed.
         written: Arrays that are written into.
         others: Arrays that are read.
-        count: How many values the kernel returns.
+        count: How many results the program has.
+        given: Results that the kernel takes as arguments, with what makes them.
         results: The leaves of the output.
         output: Its structure.
     """
@@ -158,6 +159,7 @@ class Site:
     written: tuple[str, ...]
     others: tuple[str, ...]
     count: int
+    given: tuple[tuple[int, str], ...]
     results: tuple[Result, ...]
     output: Tree
 
@@ -169,6 +171,8 @@ _BUILTINS: dict[str, Any] = {
     "__int": int,
     "__bool": bool,
     "__ndarray": np.ndarray,
+    "__empty": np.empty,
+    "__zeros": np.zeros,
     "__shares": np.may_share_memory,
     "__meet": meet,
     "__TypeError": TypeError,
@@ -232,7 +236,10 @@ def fast_call(site: Site, text: Text, kernel: Any, slow: Any) -> Callable[..., A
 
 def _overlap_text(written: Sequence[str], others: Sequence[str]) -> str:
     if len(written) == len(others) == 1:
-        return f"__shares({written[0]}, {others[0]})"
+        (a,), (b,) = written, others
+        # Arrays that own their memory are soon told apart.
+        near = f"{a} is {b} or {a}.base is not None or {b}.base is not None"
+        return f"({near} or not {a}.flags.owndata) and __shares({a}, {b})"
     both = ("".join(f"{name}, " for name in names) for names in (written, others))
     return "__meet({})".format(", ".join(f"({names})" for names in both))
 
@@ -256,10 +263,11 @@ def plain_call(site: Site, text: Text, kernel: Any) -> Callable[..., Any]:
 
 
 def _call_text(site: Site) -> str:
-    call = f"__kernel({', '.join(site.arguments)})"
-    if site.count == 0:
-        return call
-    return f"{', '.join(f'__r{k}' for k in range(site.count))} = {call}"
+    made = "".join(f"__r{k} = {expr}; " for k, expr in site.given)
+    given = [f"__r{k}" for k, _ in site.given]
+    call = f"{made}{{}}__kernel({', '.join((*site.arguments, *given))})"
+    rest = [f"__r{k}" for k in range(site.count) if f"__r{k}" not in given]
+    return call.format(f"{', '.join(rest)} = " if rest else "")
 
 
 def _output_text(text: Text, site: Site, out: str, raw: bool) -> str:

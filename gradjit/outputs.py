@@ -76,7 +76,8 @@ class _Returns:
         if not again:
             self.results.append(atom)
         place = self.results.index(atom)
-        self.found.append(Result("result", place, kind, dtype, again))
+        like = out.like if kind == "array" and not again else None
+        self.found.append(Result("result", place, kind, dtype, again, like))
 
     def _argument(self, param: int | None) -> int | None:
         """The leaf that a parameter is; None if it is a captured array."""
