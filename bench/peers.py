@@ -62,7 +62,7 @@ def _gradjit() -> Peer:
 
     def prepare(workload: Workload, args: tuple[Any, ...]) -> Callable[[], Result]:
         call = gradjit.value_and_grad(workload.function, workload.argnums)
-        return lambda: call(*args)
+        return functools.partial(call, *args)
 
     return Peer("gradjit", _version("gradjit"), prepare)
 

@@ -10,24 +10,25 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from gradjit.errors import GradjitError
 from gradjit.ir.tree import is_number, tree_map
-from gradjit.jacobian import Jacobian
-from gradjit.ops.surface import function, stop
 from gradjit.options import Options, make_options
-from gradjit.primal import Transform
 from gradjit.transform import (
     Grad,
     HessianVector,
+    Jacobian,
     Plain,
     Pullback,
     Pushforward,
 )
 from gradjit.transformed import Transformed
+
+if TYPE_CHECKING:
+    from gradjit.primal import Transform
 
 Fn = Callable[..., Any]
 Argnums = int | tuple[int, ...]
@@ -62,9 +63,18 @@ def grad(
         its argument: a float for a float, for an array an array of its shape and
         dtype. With `has_aux`, a pair of the gradient and the second result.
 
+        It also takes a keyword `out`, if `f` has no parameter of that name: an array
+        like the argument, or a container of them, which the gradient is written into
+        and which is returned. Its memory is apart from that of all arguments. If the
+        call raises, what is in it is left open. Contiguous arrays are written into
+        directly, and no others are made for the gradient, but for one that a matrix
+        product, a branch or a sum along a row gives: that is copied.
+
     Raises:
-        DtypeError: An argument to differentiate by is no float.
-        ShapeError: The result of `f` is not a scalar.
+        DtypeError: An argument to differentiate by, or an array in `out`, has another
+            dtype than it should.
+        GradjitError: `out` shares memory with an argument, or a gradient is a number.
+        ShapeError: The result of `f` is not a scalar, or `out` has another shape.
         UnsupportedError: `f` uses something that is not traced.
 
     Example:
@@ -75,6 +85,10 @@ def grad(
         12.0
         >>> grad(lambda x, y: x * y, argnums=(0, 1))(2.0, 5.0)
         (5.0, 2.0)
+        >>> import numpy as np
+        >>> x, d_x = np.array([1.0, 2.0]), np.empty(2)
+        >>> grad(lambda x: np.sum(x**2))(x, out=d_x) is d_x
+        True
     """
     transform = Grad(_argnums(argnums), bool(has_aux), value=False)
     return _make(f, transform, make_options(fastmath, static, parallel, memory))
@@ -104,7 +118,7 @@ def value_and_grad(
 
     Returns:
         A function that gives a pair (value, gradient); with `has_aux`,
-        ((value, aux), gradient).
+        ((value, aux), gradient). It takes `out` for the gradient, as `grad` does.
 
     Raises:
         DtypeError: An argument to differentiate by is no float.
@@ -321,25 +335,6 @@ def jvp(f: Fn, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any
         (10.0, 5.0)
     """
     return _cached(f, Pushforward())(primals, tangents)
-
-
-def stop_gradient(x: Any) -> Any:
-    """The value itself, which derivatives take as a constant.
-
-    Args:
-        x: A number or an array.
-
-    Returns:
-        `x`. Inside a differentiated function its derivative is zero.
-
-    Example:
-        >>> grad(lambda x: x * stop_gradient(x))(3.0)
-        3.0
-    """
-    return x
-
-
-function(stop_gradient, name="gradjit.stop_gradient")(stop)
 
 
 def _copied(x: Any) -> Any:

@@ -6,10 +6,6 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from gradjit.inline import tracing
-from gradjit.trace.checkpoint import once
-from gradjit.trace.trace import is_tracing
-
 Fn = Callable[..., Any]
 
 
@@ -41,6 +37,10 @@ def checkpoint(f: Fn) -> Fn:
 
     @functools.wraps(f)
     def run(*args: Any, **kwargs: Any) -> Any:
+        from gradjit.inline import tracing
+        from gradjit.trace.checkpoint import once
+        from gradjit.trace.trace import is_tracing
+
         if is_tracing():
             return once(tracing(), f, args, kwargs)
         return f(*args, **kwargs)

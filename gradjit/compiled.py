@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gradjit.codegen.module import compile_function, entry_point, load
+import numpy as np
+
+from gradjit.calltext import Shape, Text
+from gradjit.codegen.module import compile_variant, entry_point, load
 from gradjit.config import settings
-from gradjit.fastcall import (
-    Shape,
-    Site,
-    Text,
-    fast_call,
-    plain_call,
-    plain_header,
-    star_header,
-)
+from gradjit.fastcall import Site, fast_call, plain_call, plain_header, star_header
 from gradjit.heap import keep_freed_memory
-from gradjit.ir.types import ArrayType
+from gradjit.ir.types import ArrayType, Type
 from gradjit.leaf import prepare, refuse_folded, refuse_overlap, written_back
-from gradjit.lowered import Call, Lowered
+from gradjit.lowered import Lowered
 from gradjit.passes.parallel import is_parallel
+from gradjit.signature import Call
 from gradjit.trace.guards import keys_of
 from gradjit.transform import has_effects
 
@@ -69,44 +65,69 @@ class Compiled:
                 if k != p:
                     pair = call.given[p], lowered.paths[k], call.given[k]
                     refuse_overlap(lowered.function.name, path, *pair)
-            if has_effects(lowered.function.transform) and written_back(
-                call.given[p], call.values[p], path
-            ):
+            for k in range(len(lowered.traced.captures)):
+                pair = call.given[p], "an array from outside", self._captured(k)
+                refuse_overlap(lowered.function.name, path, *pair)
+            kept = p in lowered.written or has_effects(lowered.function.transform)
+            if kept and written_back(call.given[p], call.values[p], path):
                 back.append(p)
-        out = self.run(call.values, call.given)
+        out = self.run(call.values, call.given, call.out)
         for p in back:
             call.given[p][...] = call.values[p]
         return out
 
+    def _captured(self, number: int) -> Any:
+        """A captured array as the code reads it."""
+        return self.run.__globals__[f"__array_{number}"]
 
-def differences(compiled: Compiled, call: Call) -> list[str]:
-    """Why compiled code does not fit a call, a line for each argument."""
-    lowered = compiled.lowered
-    if lowered.call.tree != call.tree:
-        return ["the arguments have another structure"]
-    lines = [
-        f"{path} is {got}, and was {was}"
-        for path, was, got in zip(
-            lowered.paths, lowered.call.specs, call.specs, strict=True
-        )
-        if was != got
-    ]
-    lines += [
-        f"{lowered.paths[k]} is {call.values[k]}, and was {value}"
-        for k, value in _pins(lowered).items()
-        if call.values[k] != value
-    ]
-    lines += [
-        f"{lowered.paths[p]} has shape {call.values[p].shape}"
-        for p, t in _arrays(lowered)
-        if lowered.call.specs[p] == call.specs[p] and not _agrees(t, call.values[p])
-    ]
-    lines += [
-        f"{guard.key} has changed"
-        for guard in lowered.traced.guards
-        if not guard.holds()
-    ]
-    return lines
+    def differences(self, call: Call) -> list[str]:
+        """Why compiled code does not fit a call, a line for each argument."""
+        lowered = self.lowered
+        if lowered.call.tree != call.tree:
+            return ["the arguments have another structure"]
+        lines = [
+            f"{path} is {got}, and was {was}"
+            for path, was, got in zip(
+                lowered.paths, lowered.call.specs, call.specs, strict=True
+            )
+            if was != got
+        ]
+        lines += [
+            f"{lowered.paths[k]} is {call.values[k]}, and was {value}"
+            for k, value in _pins(lowered).items()
+            if call.values[k] != value
+        ]
+        lines += [
+            f"{lowered.paths[p]} has shape {call.values[p].shape}"
+            for p, t in _arrays(lowered)
+            if lowered.call.specs[p] == call.specs[p] and not _agrees(t, call.values[p])
+        ]
+        lines += [
+            f"{guard.key} has changed"
+            for guard in lowered.traced.guards
+            if not guard.holds()
+        ]
+        return lines
+
+    def refresh(self) -> bool:
+        """Let the generated functions read captured arrays as they are now.
+
+        Returns whether they are fit for compiled code as they are.
+        """
+        traced = self.lowered.traced
+        fit = True
+        spaces = [self.run.__globals__]
+        if self.fast is not None:
+            spaces.append(self.fast.__globals__)
+        for k, capture in enumerate(traced.captures):
+            array = capture.array if capture.guard is None else capture.guard.read()
+            value = prepare(array)[1]
+            fit = fit and value is array
+            for space in spaces:
+                space[f"__array_{k}"] = value
+        for k, guard in enumerate(traced.guards):
+            spaces[-1][f"__seen_{k}"] = guard.read()
+        return fit
 
 
 def _arrays(lowered: Lowered) -> list[tuple[int, ArrayType]]:
@@ -123,7 +144,9 @@ def _agrees(type_: ArrayType, array: Any) -> bool:
 
 
 def _written(lowered: Lowered) -> list[int]:
-    return [lowered.params[p] for p in lowered.traced.mutated if lowered.params[p] >= 0]
+    """Leaves that the code writes into, or that the function would."""
+    params = [lowered.params[p] for p in lowered.traced.mutated]
+    return [*(p for p in params if p >= 0), *lowered.written]
 
 
 def compile_lowered(lowered: Lowered, slow: Callable[..., Any]) -> Compiled:
@@ -133,39 +156,75 @@ def compile_lowered(lowered: Lowered, slow: Callable[..., Any]) -> Compiled:
     keep_freed_memory()
     options = function.options
     emitted = getattr(module, function.label)
-    kernel = compile_function(
-        emitted, lowered.types, options.fastmath, is_parallel(lowered.program.graph)
+    parallel = is_parallel(lowered.program.graph)
+    kernel, given = compile_variant(
+        emitted, lowered.types, _alike(lowered), options.fastmath, parallel
     )
-    site, text = _site(lowered)
+    site, text = _site(lowered, given)
     run = plain_call(site, text, kernel)
     fast = None
     if settings().jit:
-        site, text = _site(lowered)
+        site, text = _site(lowered, given)
         direct = entry_point(kernel, lowered.types)
         fast = fast_call(site, text, direct, slow)
     return Compiled(lowered, str(module.__file__), kernel, run, fast)
 
 
-def _site(lowered: Lowered) -> tuple[Site, Text]:
+def _alike(lowered: Lowered) -> dict[int, Type]:
+    """Results that are arrays of the shape and the type of an argument."""
+    results = lowered.program.graph.block.results
+    found: dict[int, Type] = {}
+    for result in lowered.results:
+        if result.like is None or result.source != "result":
+            continue
+        spec, type_ = lowered.call.specs[result.like], results[int(result.value)].type
+        if spec.kind != "array" or not isinstance(type_, ArrayType):
+            continue
+        if (spec.dtype, len(spec.dims)) == (type_.dtype, type_.rank):
+            found[int(result.value)] = type_
+    return found
+
+
+def _makers(lowered: Lowered, given: Mapping[int, str], text: Text) -> Iterator[str]:
+    """Expressions for the arrays that the kernel takes for its results."""
+    like = {r.value: r.like for r in lowered.results if r.source == "result"}
+    for position, how in given.items():
+        leaf = like[position]
+        assert leaf is not None
+        spec = lowered.call.specs[leaf]
+        flat = len(spec.dims) == 1
+        shape = f"__len(__l{leaf})" if flat else f"__l{leaf}.shape"
+        if spec.dtype != np.dtype(float):
+            shape += f", {text.name(spec.dtype, 'dtype')}"
+        yield f"__{how}({shape})"
+
+
+def _site(lowered: Lowered, given: Mapping[int, str]) -> tuple[Site, Text]:
     """What the generated functions need, with the names that its parts use."""
     function, call, text = lowered.function, lowered.call, Text()
     arrays = [k for k, s in enumerate(call.specs) if s.kind == "array"]
     known = {p: t.dims for p, t in _arrays(lowered)}
     header = None
     if function.transform.layout == "own":
-        header = plain_header(function.signature, call.tree, text)
-    overlaps = [
-        (f"__l{w}", f"__l{k}") for w in _written(lowered) for k in arrays if k != w
-    ]
-    shape = Shape(call.tree, call.specs, _pins(lowered), known, bool(overlaps))
+        takes_out = function.takes_out and bool(arrays)
+        header = plain_header(function.signature, call.tree, text, takes_out)
+    written = [f"__l{k}" for k in _written(lowered) if k in arrays]
+    others = [f"__l{k}" for k in arrays if f"__l{k}" not in written]
+    others += [f"__array_{k}" for k in range(len(lowered.traced.captures))]
+    if len(written) + len(others) < 2:
+        written = []
+    strict = bool(lowered.traced.mutated and written)
+    shape = Shape(call.tree, call.specs, _pins(lowered), known, strict)
     site = Site(
         function.name,
         header or star_header(call.tree, function.transform.layout),
         shape,
         tuple(_argument(lowered, p, text) for p in lowered.params),
         tuple(_guard_texts(lowered, text)),
-        tuple(overlaps),
+        tuple(written),
+        tuple(others),
         lowered.count,
+        tuple(zip(given, _makers(lowered, given, text), strict=True)),
         lowered.results,
         lowered.output,
     )
@@ -204,24 +263,3 @@ def _guard_texts(lowered: Lowered, text: Text) -> Iterator[str]:
             text.names[f"__key_{k}"] = guard.key
             place = f"{owner}[__key_{k}]"
         yield f"{place} is not __seen_{k}"
-
-
-def refresh(compiled: Compiled) -> bool:
-    """Let the generated functions read captured arrays as they are now.
-
-    Returns whether they are fit for compiled code as they are.
-    """
-    traced = compiled.lowered.traced
-    fit = True
-    spaces = [compiled.run.__globals__]
-    if compiled.fast is not None:
-        spaces.append(compiled.fast.__globals__)
-    for k, capture in enumerate(traced.captures):
-        array = capture.array if capture.guard is None else capture.guard.read()
-        value = prepare(array)[1]
-        fit = fit and value is array
-        for space in spaces:
-            space[f"__array_{k}"] = value
-    for k, guard in enumerate(traced.guards):
-        spaces[-1][f"__seen_{k}"] = guard.read()
-    return fit

@@ -6,11 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gradjit.codegen.emit import emit
-from gradjit.codegen.module import PRANGE
 from gradjit.errors import UnsupportedError
-from gradjit.passes import pipeline
-from gradjit.passes.parallel import is_parallel
 from gradjit.transformed import Transformed
 from gradjit.version import VERSION
 
@@ -46,6 +42,11 @@ def export(f: Any, args: Sequence[Any], path: str | Path) -> Path:
         ...     "@numba.njit" in file.read_text()
         True
     """
+    from gradjit.codegen.emit import emit
+    from gradjit.codegen.module import PRANGE
+    from gradjit.passes import pipeline
+    from gradjit.passes.parallel import is_parallel
+
     if not isinstance(f, Transformed):
         raise UnsupportedError(
             "export takes a function that gradjit has transformed",

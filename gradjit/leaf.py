@@ -7,6 +7,7 @@ writes into it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -160,3 +161,16 @@ def refuse_overlap(name: str, written: str, a: Any, other: str, b: Any) -> None:
             f"{name} writes into {written}, which shares memory with {other}",
             hint="Pass a copy of one of them.",
         )
+
+
+def meet(written: Sequence[Array], others: Sequence[Array]) -> bool:
+    """Whether an array that is written into may share memory with another one.
+
+    Arrays that own their memory do not, and that is soon seen.
+    """
+    every = (*written, *others)
+    if all(x.base is None for x in every) and all(x.flags.owndata for x in written):
+        return len(set(map(id, every))) < len(every)
+    return any(
+        np.may_share_memory(a, b) for k, a in enumerate(written) for b in every[k + 1 :]
+    )

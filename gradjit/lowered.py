@@ -7,80 +7,28 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gradjit.calltext import Result
 from gradjit.codegen.emit import emit
-from gradjit.errors import DtypeError, ShapeError
-from gradjit.fastcall import Result
+from gradjit.errors import DtypeError, GradjitError, ShapeError
 from gradjit.ir.graph import Graph, Value
 from gradjit.ir.named import Named
 from gradjit.ir.tree import Tree
 from gradjit.ir.types import Type, rank
-from gradjit.leaf import Spec
-from gradjit.options import Options
 from gradjit.outputs import pruned, with_constants
 from gradjit.passes import pipeline
 from gradjit.passes.dce import eliminate
 from gradjit.passes.parallel import refuse_races
 from gradjit.passes.report import Kept
 from gradjit.passes.simplify import simplify
-from gradjit.primal import Derived, Primal, Slot, Transform
+from gradjit.primal import Derived, Primal, Slot
+from gradjit.signature import Call, Function, identifier, leaf_paths
 from gradjit.trace.trace import Input, Traced, trace
 from gradjit.transform import has_effects
 from gradjit.version import VERSION
-
-
-@dataclass(frozen=True, slots=True)
-class Function:
-    """What is to be compiled.
-
-    Attributes:
-        fn: The user's function.
-        transform: What is computed from it.
-        options: How.
-        label: The name of the emitted function.
-        signature: Of `fn`, if it has one.
-    """
-
-    fn: Callable[..., Any]
-    transform: Transform
-    options: Options
-    label: str
-    signature: inspect.Signature | None
-
-    @property
-    def name(self) -> str:
-        """The name of the user's function."""
-        return getattr(self.fn, "__name__", type(self.fn).__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """The leaves of a call, in the form that compiled code takes.
-
-    Attributes:
-        tree: The structure of (args, kwargs, extras).
-        specs: What each leaf is.
-        values: The leaves.
-        given: The leaves as the caller has them.
-    """
-
-    tree: Tree
-    specs: tuple[Spec, ...]
-    values: tuple[Any, ...]
-    given: tuple[Any, ...]
-
-    @property
-    def canonical(self) -> bool:
-        """Whether all leaves are fit for compiled code as they are."""
-        return all(map(_same, self.values, self.given))
-
-
-def _same(a: Any, b: Any) -> bool:
-    return a is b
 
 
 @dataclass(slots=True)
@@ -99,6 +47,7 @@ class Lowered:
         params: For each parameter of the emitted function a leaf, or a captured array.
         paths: How each leaf is written in Python.
         notes: What is kept for the way back.
+        written: Leaves that results are written into.
     """
 
     function: Function
@@ -114,6 +63,7 @@ class Lowered:
     paths: tuple[str, ...]
     count: int
     notes: tuple[Kept, ...]
+    written: tuple[int, ...] = ()
 
     def parameters(self) -> dict[Value, Any]:
         """The values of the traced parameters in the call."""
@@ -126,7 +76,8 @@ class Lowered:
 
 def lower(function: Function, call: Call) -> Lowered:
     """Trace, transform and print."""
-    paths = leaf_paths(function.signature, call.tree)
+    own = function.transform.layout == "own"
+    paths = leaf_paths(function.signature, call.tree, "out" if own else "v")
     stages = pipeline.Stages()
     traced, slots = trace_call(function, call, paths)
     stages.keep("trace", traced.graph)
@@ -137,12 +88,20 @@ def lower(function: Function, call: Call) -> Lowered:
     captured = len(traced.graph.block.params) - len(slots)
     params = (*slots, *(-1 - k for k in range(captured)), *derived.extras)
     _check_extras(call, derived, paths)
+    _check_written(function, call, derived, paths)
     mutated = _mutated(function, traced)
     graph = Graph(function.label, derived.block, mutated)
     graph = pipeline.optimise(stages.keep(function.transform.name, graph), stages)
     aliases = has_effects(function.transform)
-    graph, results, output = pruned(graph, derived.outputs, params, call.specs, aliases)
-    program = pipeline.lower(graph, stages, parallel=function.options.parallel)
+    graph, results, output = pruned(
+        graph, derived.outputs, params, call.specs, aliases, derived.written
+    )
+    count = len(graph.block.results) - len(mutated) - len(derived.written)
+    into = [(count + k, params.index(o.like)) for k, o in enumerate(derived.written)]
+    program = pipeline.lower(
+        graph, stages, parallel=function.options.parallel, into=into
+    )
+    written = tuple(o.into for o in derived.written if o.into is not None)
     source = _print(function, program)
     return Lowered(
         function,
@@ -153,11 +112,12 @@ def lower(function: Function, call: Call) -> Lowered:
         source,
         results,
         output,
-        params,
-        tuple(p.type for p in graph.block.params),
+        (*params, *written),
+        tuple(p.type for p in program.graph.block.params),
         tuple(paths),
-        len(graph.block.results) - len(mutated),
+        count,
         tuple(notes),
+        written,
     )
 
 
@@ -170,41 +130,6 @@ def _print(function: Function, program: Named) -> str:
         where = f" ({os.path.basename(code.co_filename)}:{code.co_firstlineno})"
     notes = [f"Written by gradjit {VERSION}{function.options.note()}."]
     return emit(program, f"{what}{where}.", notes)
-
-
-def leaf_paths(signature: inspect.Signature | None, tree: Tree) -> list[str]:
-    """How each leaf is reached from the parameters, as Python would write it."""
-    args, kwargs, extras = tree.children
-    paths: list[str] = []
-    for name, child in zip(
-        _names(signature, len(args.children)), args.children, strict=True
-    ):
-        paths += child.paths(name)
-    for name, child in zip(kwargs.names, kwargs.children, strict=True):
-        paths += child.paths(str(name))
-    for k, child in enumerate(extras.children):
-        paths += child.paths(f"v{k}" if len(extras.children) > 1 else "v")
-    return paths
-
-
-def _names(signature: inspect.Signature | None, count: int) -> list[str]:
-    """Names of positional arguments; those of a star get a number."""
-    names: list[str] = []
-    kinds = inspect.Parameter
-    for p in signature.parameters.values() if signature is not None else ():
-        if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD):
-            names.append(p.name)
-        elif p.kind is kinds.VAR_POSITIONAL:
-            names += [f"{p.name}[{i}]" for i in range(count - len(names))]
-    names += [f"args[{i}]" for i in range(len(names), count)]
-    return names[:count]
-
-
-def identifier(path: str) -> str:
-    """A name for a leaf: `params['w'][0]` is w_0, `weights[2]` is weights_2."""
-    words = re.findall(r"[A-Za-z_][A-Za-z_0-9]*|\d+", path)
-    named = [w for w in words[1:] if not w.isdigit()]
-    return "_".join(words[1:] if named else words) or "x"
 
 
 def trace_call(
@@ -264,6 +189,29 @@ def _check_extras(call: Call, derived: Derived, paths: Sequence[str]) -> None:
             raise DtypeError(
                 f"a tangent or cotangent ({paths[slot]}) is {got.dtype.name}, and"
                 f" should be {want.dtype.name}"
+            )
+
+
+def _check_written(
+    function: Function, call: Call, derived: Derived, paths: Sequence[str]
+) -> None:
+    """Arrays for gradients are like the arguments; numbers cannot be written into."""
+    for out in derived.written:
+        assert out.like is not None
+        assert out.into is not None
+        want, got = call.specs[out.like], call.specs[out.into]
+        name, where = paths[out.like], paths[out.into]
+        if want.kind != "array":
+            raise GradjitError(
+                f"out is for gradients that are arrays, and that of {function.name} by"
+                f" {name} is a number",
+                hint="Leave out= away, or pass the number in an array.",
+            )
+        if got.kind != "array" or got.dims != want.dims:
+            raise ShapeError(f"{where} is {got}, and {name} is {want}")
+        if got.dtype != want.dtype:
+            raise DtypeError(
+                f"{where} is {got.dtype.name}, and {name} is {want.dtype.name}"
             )
 
 

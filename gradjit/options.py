@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gradjit.errors import GradjitError
-from gradjit.passes.segment import Memory
+from gradjit.passes.memory import Memory
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from gradjit.fastcall import Result
+from gradjit.calltext import Result
 from gradjit.ir.graph import Atom, Block, Const, Graph, Value
 from gradjit.ir.tree import Tree, flatten, tree_map
 from gradjit.ir.types import FLOAT, INT, ArrayType, ScalarType
 from gradjit.leaf import Spec
-from gradjit.primal import Out, is_out
+from gradjit.primal import GIVEN, Out, is_out
 from gradjit.trace.trace import OutLeaf
 
 
@@ -56,6 +57,9 @@ class _Returns:
 
     def add(self, out: Out) -> None:
         """Take note of a leaf of the output."""
+        if out is GIVEN:
+            self.found.append(Result("given", 0, "given"))
+            return
         atom = self.block.results[out.index]
         kind = self._kind(atom, out)
         dtype = atom.type.dtype
@@ -72,7 +76,8 @@ class _Returns:
         if not again:
             self.results.append(atom)
         place = self.results.index(atom)
-        self.found.append(Result("result", place, kind, dtype, again))
+        like = out.like if kind == "array" and not again else None
+        self.found.append(Result("result", place, kind, dtype, again, like))
 
     def _argument(self, param: int | None) -> int | None:
         """The leaf that a parameter is; None if it is a captured array."""
@@ -112,6 +117,7 @@ def pruned(
     params: tuple[int, ...],
     specs: tuple[Spec, ...],
     aliases: bool,
+    written: Sequence[Out] = (),
 ) -> tuple[Graph, tuple[Result, ...], Tree]:
     """The graph with only the results that are needed, and how to build the output.
 
@@ -121,14 +127,16 @@ def pruned(
         params: The leaf that each parameter is; negative for captured arrays.
         specs: The leaves.
         aliases: Whether an argument that is returned is returned as itself.
+        written: Results that follow those, for arrays of the caller.
     """
     leaves, tree = flatten(outputs, is_out)
     block = graph.block
     returns = _Returns(block, dict(graph.mutated), params, specs, aliases)
     for leaf in leaves:
         returns.add(leaf)
-    count = len(returns.results)
-    last = [block.results[r] for r in graph.mutated.values()]
+    last = [block.results[out.index] for out in written]
+    count = len(returns.results) + len(last)
+    last += [block.results[r] for r in graph.mutated.values()]
     mutated = {p: count + k for k, p in enumerate(graph.mutated)}
     block = Block(block.params, block.eqns, (*returns.results, *last))
     return Graph(graph.name, block, mutated), tuple(returns.found), tree

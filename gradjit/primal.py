@@ -12,8 +12,9 @@ from typing import Any, Literal, Protocol
 
 from gradjit.ir.graph import Block
 from gradjit.ir.types import Type
+from gradjit.passes.memory import Memory
 from gradjit.passes.report import Kept
-from gradjit.passes.segment import Memory, segment
+from gradjit.passes.segment import segment
 
 Layout = Literal["own", "trailing", "packed", "pullback"]
 Split = tuple[tuple[Any, ...], dict[str, Any], tuple[Any, ...]]
@@ -34,11 +35,17 @@ class Out:
         index: The result.
         like: The leaf in whose kind it comes back, if any.
         same: The parameter that it is: the caller's own array.
+        into: The leaf, an array, that it is written into.
     """
 
     index: int
     like: int | None = None
     same: int | None = None
+    into: int | None = None
+
+
+# In the place of results: the container of arrays that the caller gave as `out`.
+GIVEN = Out(-1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +98,13 @@ class Derived:
         block: Its parameters are those of the primal's block, then the extras.
         extras: The slots of the parameters that were added at the end.
         outputs: What the call returns, a tree with an `Out` for each leaf.
+        written: Results that are written into arrays of the caller.
     """
 
     block: Block
     outputs: Any
     extras: tuple[int, ...] = ()
+    written: tuple[Out, ...] = ()
 
 
 class Transform(Protocol):

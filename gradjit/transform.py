@@ -1,40 +1,19 @@
-"""What each transform does to a traced function: block in, block out.
+"""The transforms: what each is called, and how its arguments are laid out.
 
-A transform gets the traced function as a `Primal` and gives a `Derived`: the block to
-compile, and trees that say what to return.
+What a transform does to a traced function is in `derive` and `matrix`, which are
+imported when the first function is compiled: programs that only name their gradients
+start at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
-from gradjit.errors import DtypeError, GradjitError
-from gradjit.ir.graph import Block
-from gradjit.ir.tree import flatten
-from gradjit.ir.types import is_float
-from gradjit.passes.ad import value_and_grad, vjp
-from gradjit.passes.jvp import jvp
-from gradjit.primal import (
-    Derived,
-    Layout,
-    Out,
-    Primal,
-    Split,
-    Transform,
-    is_out,
-    is_slot,
-)
-from gradjit.wanted import (
-    as_floats,
-    check_extents,
-    described,
-    matched,
-    scalar_result,
-    slot_types,
-    wanted,
-)
+from gradjit.errors import DtypeError
+
+if TYPE_CHECKING:
+    from gradjit.primal import Derived, Layout, Primal, Split
 
 
 def _own(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Split:
@@ -53,10 +32,12 @@ class Plain:
         return _own(args, kwargs)
 
     def derive(self, primal: Primal) -> Derived:
+        from gradjit.primal import Derived
+
         return Derived(primal.block, primal.outputs)
 
 
-def has_effects(transform: Transform) -> bool:
+def has_effects(transform: Any) -> bool:
     """Whether what the function writes into arguments reaches the caller."""
     return isinstance(transform, Plain) and transform.effects
 
@@ -78,24 +59,26 @@ class Grad:
         return _own(args, kwargs)
 
     def derive(self, primal: Primal) -> Derived:
-        out, aux = _with_aux(primal) if self.has_aux else (primal.outputs, None)
-        wrt = wanted(self.name, primal, self.argnums)
-        k = scalar_result(self.name, primal, out)
-        others = [r for i, r in enumerate(primal.block.results) if i != k]
-        block = primal.block
-        first = Block(block.params, block.eqns, (block.results[k], *others))
-        positions = [primal.position(s) for s in wrt.slots]
-        joint = value_and_grad(first, positions, primal.budget, primal.notes)
-        count = len(first.results)
-        grads = wrt.fill([Out(count + j, s) for j, s in enumerate(wrt.slots)])
-        value = Out(0)
-        rest = _renumber(aux, lambda i: i + 1 if i < k else i)
-        return Derived(joint, self._outputs(value, rest, grads))
+        from gradjit.derive import gradient
 
-    def _outputs(self, value: Any, aux: Any, grads: Any) -> Any:
-        if self.value:
-            return ((value, aux), grads) if self.has_aux else (value, grads)
-        return (grads, aux) if self.has_aux else grads
+        return gradient(self, primal)
+
+
+@dataclass(frozen=True, slots=True)
+class Jacobian:
+    """The derivative of every element of the result by every element of arguments."""
+
+    argnums: int | tuple[int, ...] = 0
+    name: str = "jacobian"
+    layout: Layout = "own"
+
+    def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Split:
+        return _own(args, kwargs)
+
+    def derive(self, primal: Primal) -> Derived:
+        from gradjit.matrix import matrix
+
+        return matrix(self, primal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,30 +92,15 @@ class Pullback:
     layout: Layout = "pullback"
 
     def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Split:
+        from gradjit.wanted import as_floats
+
         primals, cotangent = args
         return tuple(primals), kwargs, (as_floats(cotangent),)
 
     def derive(self, primal: Primal) -> Derived:
-        every = tuple(range(len(primal.args)))
-        wrt = wanted(self.name, primal, every, strict=False)
-        leaves, tree = flatten(primal.outputs, is_out)
-        outs: list[Out] = leaves
-        given = matched(primal, tree, primal.extras[0], "the cotangent", "the result")
-        block = primal.block
-        picked = tuple(block.results[o.index] for o in outs)
-        block = Block(block.params, block.eqns, picked)
-        positions = [primal.position(s) for s in wrt.slots]
-        joint = vjp(block, positions, primal.budget, primal.notes)
-        added = joint.params[len(block.params) :]
-        floats = [i for i, r in enumerate(picked) if is_float(r.type)]
-        slots = tuple(given[i] for i in floats)
-        pairs = list(zip([picked[i] for i in floats], added, strict=True))
-        joint = check_extents(
-            joint, pairs, "a cotangent has other extents than the result"
-        )
-        count = len(picked)
-        grads = wrt.fill([Out(count + j, s) for j, s in enumerate(wrt.slots)])
-        return Derived(joint, grads, slots)
+        from gradjit.derive import pulled_back
+
+        return pulled_back(self, primal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +111,8 @@ class Pushforward:
     layout: Layout = "packed"
 
     def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Split:
+        from gradjit.wanted import as_floats
+
         primals, tangents = args
         if not all(isinstance(x, list | tuple) for x in args):
             raise DtypeError(
@@ -152,9 +122,9 @@ class Pushforward:
         return tuple(primals), kwargs, tuple(as_floats(t) for t in tangents)
 
     def derive(self, primal: Primal) -> Derived:
-        pairs = _tangent_slots(primal, primal.args, primal.extras)
-        joint, outs = _pushed(primal, pairs)
-        return Derived(joint, (primal.outputs, outs), tuple(t for _, t in pairs))
+        from gradjit.derive import pushed_forward
+
+        return pushed_forward(primal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,72 +136,14 @@ class HessianVector:
     layout: Layout = "trailing"
 
     def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Split:
+        from gradjit.wanted import as_floats
+
         if len(args) < 2:
             raise TypeError("hvp(f)(*args, v) takes f's arguments and a vector")
         *own, v = args
         return tuple(own), kwargs, (as_floats(v),)
 
     def derive(self, primal: Primal) -> Derived:
-        if isinstance(self.argnums, tuple):
-            chosen = tuple(primal.args[n] for n in self.argnums)
-        else:
-            chosen = primal.args[self.argnums]
-        pairs = _tangent_slots(primal, chosen, primal.extras[0])
-        joint, outs = _pushed(primal, pairs)
-        return Derived(joint, outs, tuple(t for _, t in pairs))
+        from gradjit.derive import hessian_vector
 
-
-# ------------------------------------------------------------------ their parts
-
-
-def _with_aux(primal: Primal) -> tuple[Any, Any]:
-    out = primal.outputs
-    if not _is_pair(out):
-        raise GradjitError(
-            f"has_aux: {primal.name} has to return a pair (value, aux), and returned"
-            f" {described(out)}"
-        )
-    return out
-
-
-def _is_pair(out: Any) -> bool:
-    return isinstance(out, tuple) and len(cast("tuple[Any, ...]", out)) == 2
-
-
-def _renumber(tree: Any, move: Callable[[int], int]) -> Any:
-    outs, shape = flatten(tree, is_out)
-    return shape.unflatten(Out(move(o.index), o.like) for o in outs)
-
-
-def _tangent_slots(primal: Primal, args: Any, tangents: Any) -> list[tuple[int, int]]:
-    """Pairs of a float leaf and the leaf that is its tangent."""
-    leaves, tree = flatten(args, is_slot)
-    given = matched(primal, tree, tangents, "the tangent", "the argument")
-    types = slot_types(primal)
-    pairs = [
-        (s.index, t)
-        for s, t in zip(leaves, given, strict=True)
-        if is_float(types[s.index])
-    ]
-    if not pairs:
-        raise DtypeError(f"{primal.name} was given no float to differentiate by")
-    return pairs
-
-
-def _pushed(primal: Primal, pairs: list[tuple[int, int]]) -> tuple[Block, Any]:
-    """The block with tangents, and the tree of the results' tangents."""
-    block = primal.block
-    joint = jvp(block, [primal.position(s) for s, _ in pairs])
-    count = len(block.params)
-    own = {s: joint.params[primal.position(s)] for s, _ in pairs}
-    added = joint.params[count:]
-    checks = [(own[s], t) for (s, _), t in zip(pairs, added, strict=True)]
-    joint = check_extents(joint, checks, "a tangent has other extents than its primal")
-    rows = [i for i, r in enumerate(block.results) if is_float(r.type)]
-    outs, tree = flatten(primal.outputs, is_out)
-    first = len(block.results)
-    moved = [
-        Out(first + rows.index(o.index), o.like) if o.index in rows else None
-        for o in outs
-    ]
-    return joint, tree.unflatten(moved)
+        return hessian_vector(self, primal)

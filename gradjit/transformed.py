@@ -17,21 +17,27 @@ import time
 import types
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-from gradjit.codegen.module import load
-from gradjit.compiled import Compiled, compile_lowered, differences, refresh
 from gradjit.config import settings
-from gradjit.errors import DtypeError, GradjitError, ShapeError
-from gradjit.explain import explain
-from gradjit.inline import inline, is_traced
-from gradjit.ir.graph import Graph
+from gradjit.errors import (
+    DtypeError,
+    GradjitError,
+    ShapeError,
+    UnsupportedError,
+)
 from gradjit.ir.tree import Tree, flatten, is_number
 from gradjit.leaf import Spec, prepare
-from gradjit.lowered import Call, Function, Lowered, leaf_paths, lower
-from gradjit.ops.surface import lookup_function
 from gradjit.options import Options
-from gradjit.primal import Transform
+from gradjit.signature import Call, Function, leaf_paths
+
+# The compiler is imported when something is compiled; methods import what they need.
+if TYPE_CHECKING:
+    from gradjit.compiled import Compiled
+    from gradjit.ir.graph import Graph
+    from gradjit.lowered import Lowered
+    from gradjit.primal import Transform
 
 _OVER = object()  # in place of a result: more is saved than there is memory for
 _LEVELS = 6  # five more forward passes, at most
@@ -64,7 +70,7 @@ class Transformed:
         "__dict__",
         "__weakref__",
         "_compiled",
-        "_function",
+        "_label",
         "_last",
         "_options",
         "_transform",
@@ -83,12 +89,16 @@ class Transformed:
                 setattr(self, name, getattr(fn, name))
         self._transform = transform
         self._options = options
-        signature = _signature(fn)
-        label = _label(transform, fn)
-        self._function = Function(fn, transform, options, label, signature)
+        self._label = _label(transform, fn)
         self._compiled: dict[Key, list[Compiled]] = {}
         self._last: Lowered | None = None
         self.__call__ = self._general
+
+    @cached_property
+    def _function(self) -> Function:
+        fn = self.__wrapped__
+        signature = _signature(fn)
+        return Function(fn, self._transform, self._options, self._label, signature)
 
     # -------------------------------------------------- as a function among others
 
@@ -110,7 +120,7 @@ class Transformed:
     @property
     def label(self) -> str:
         """The name of the emitted function."""
-        return self._function.label
+        return self._label
 
     @property
     def source(self) -> str:
@@ -120,6 +130,8 @@ class Transformed:
     @property
     def source_path(self) -> str:
         """The file of the emitted Python."""
+        from gradjit.codegen.module import load
+
         lowered = self._lowered()
         return str(load(lowered.source, lowered.function.label).__file__)
 
@@ -135,6 +147,8 @@ class Transformed:
 
     def explain(self) -> str:
         """Tables of what is saved for the way back, of loops and of buffers."""
+        from gradjit.explain import explain
+
         return explain(self._lowered())
 
     def lower(self, *args: Any, **kwargs: Any) -> Transformed:
@@ -147,9 +161,24 @@ class Transformed:
         Returns:
             Itself, so that `f.lower(x).source` reads well.
         """
+        from gradjit.lowered import lower
+
         call = self._prepare(args, kwargs)
         with _LOCK:
             self._last = lower(self._function, call)
+        return self
+
+    def compile(self, *args: Any, **kwargs: Any) -> Transformed:
+        """Compile for these arguments, to the disk cache as well, without running.
+
+        Args:
+            args: As in a call.
+            kwargs: As in a call.
+
+        Returns:
+            Itself.
+        """
+        self._last = self._compile(self._prepare(args, kwargs)).lowered
         return self
 
     @property
@@ -168,6 +197,8 @@ class Transformed:
     # ---------------------------------------------------------------- the slow way
 
     def _general(self, /, *args: Any, **kwargs: Any) -> Any:
+        from gradjit.trace.builder import is_traced
+
         if is_traced((args, kwargs)):
             return self.__gradjit_inline__(*args, **kwargs)
         call = self._prepare(args, kwargs)
@@ -178,7 +209,15 @@ class Transformed:
 
     def __gradjit_inline__(self, /, *args: Any, **kwargs: Any) -> Any:
         """The transform inside of a function that is being traced."""
-        return inline(self._function, *self._bind(args, kwargs))
+        from gradjit.inline import inline
+
+        own, named, extras = self._bind(args, kwargs)
+        if extras and self._transform.layout == "own":
+            raise UnsupportedError(
+                "out= is not supported in a function that is traced",
+                hint="Use what the gradient returns.",
+            )
+        return inline(self._function, own, named, extras)
 
     def _bind(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -186,6 +225,10 @@ class Transformed:
         """The function's arguments with defaults, and the transform's own."""
         args, kwargs, extras = self._transform.split(args, kwargs)
         signature = self._function.signature
+        if "out" in kwargs and self._function.takes_out:
+            kwargs = dict(kwargs)
+            out = kwargs.pop("out")
+            extras = () if out is None else (out,)
         if signature is not None:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
@@ -198,7 +241,9 @@ class Transformed:
         static = self._static_leaves(tree)
         prepared = [prepare(x, k in static) for k, x in enumerate(leaves)]
         specs = tuple(spec for spec, _ in prepared)
-        return Call(tree, specs, tuple(v for _, v in prepared), tuple(leaves))
+        values = tuple(value for _, value in prepared)
+        own = self._transform.layout == "own" and bound[2]
+        return Call(tree, specs, values, tuple(leaves), bound[2][0] if own else None)
 
     def _static_leaves(self, tree: Tree) -> set[int]:
         """Leaves of parameters that are compiled for their extents."""
@@ -216,6 +261,9 @@ class Transformed:
         return max(fitting, key=_knowledge, default=None)
 
     def _compile(self, call: Call) -> Compiled:
+        from gradjit.compiled import compile_lowered
+        from gradjit.lowered import lower
+
         with _LOCK:
             again = self._find(call)
             if again is not None and again.lowered.call.specs == call.specs:
@@ -232,7 +280,7 @@ class Transformed:
 
     def _run(self, compiled: Compiled, call: Call) -> Any:
         self._last = compiled.lowered
-        fit = refresh(compiled)
+        fit = compiled.refresh()
         try:
             out = compiled(call)
         except ShapeError:
@@ -287,7 +335,7 @@ class Transformed:
     def _reasons(self, compiled: Compiled) -> list[str]:
         """Why the code that was there did not do: against the code most like it."""
         others = [c for cs in self._compiled.values() for c in cs if c is not compiled]
-        found = [differences(c, compiled.lowered.call) for c in others]
+        found = [c.differences(compiled.lowered.call) for c in others]
         return min(found, key=len) if found else []
 
 
@@ -300,6 +348,8 @@ def _knowledge(compiled: Compiled) -> int:
 
 
 def _signature(fn: Callable[..., Any]) -> inspect.Signature | None:
+    from gradjit.ops.surface import lookup_function
+
     if lookup_function(fn) is not None:
         return None  # that of NumPy has parameters which programs cannot give
     try:

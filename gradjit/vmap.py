@@ -10,7 +10,6 @@ from typing import Any
 
 from gradjit.errors import DtypeError, ShapeError
 from gradjit.options import Options
-from gradjit.trace.mapped import check_axes, mapped
 from gradjit.transform import Plain
 from gradjit.transformed import Transformed
 
@@ -72,6 +71,8 @@ def vmap(
         return partial(vmap, in_axes=in_axes, out_axes=out_axes, parallel=parallel)
     if not callable(f):
         raise DtypeError(f"vmap takes a function, not {f!r}")
+    from gradjit.trace.mapped import check_axes
+
     check_axes(in_axes, "in_axes")
     check_axes(out_axes, "out_axes")
     options = Options(parallel=bool(parallel))
@@ -104,6 +105,8 @@ class _Mapped:
         return self.__gradjit_inline__(*args, **kwargs)
 
     def __gradjit_inline__(self, *args: Any, **kwargs: Any) -> Any:
+        from gradjit.trace.mapped import mapped
+
         given = [x for x in args if x is not _DEFAULT]
         missing = [x is _DEFAULT for x in args]
         if any(missing[: len(given)]):

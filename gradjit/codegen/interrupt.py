@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-from pathlib import Path
-from types import CodeType, FunctionType
 from typing import Any
 
 # Neither llvmlite nor Numba has types.
@@ -52,31 +50,18 @@ extending.type_callable(_signal)(_typer)
 extending.lower_builtin(_signal)(_lower)
 
 
-def interruptible(function: FunctionType) -> FunctionType:
-    """The function with a look for signals in each `while`; itself if it has none.
+def watch(node: ast.FunctionDef) -> dict[str, Any]:
+    """Put a look for signals into each `while` of a function.
 
-    Args:
-        function: A function of a module that is a file.
+    Returns the names that the function reads then; none if it has no `while`.
     """
-    path = function.__code__.co_filename
-    module = ast.parse(Path(path).read_text(encoding="utf-8"), path)
-    (node,) = (
-        n
-        for n in module.body
-        if isinstance(n, ast.FunctionDef) and n.name == function.__name__
-    )
     loops = [n for n in ast.walk(node) if isinstance(n, ast.While)]
     if not loops:
-        return function
+        return {}
     for loop in loops:
         loop.body[:0] = _placed(_LOOK, loop.body[0])
     node.body[:0] = _placed("__gj_turns = 0", node.body[0])
-    function.__globals__.update(_NAMES)
-    alone = ast.Module([node], [])
-    (code,) = (
-        c for c in compile(alone, path, "exec").co_consts if isinstance(c, CodeType)
-    )
-    return FunctionType(code, function.__globals__, function.__name__)
+    return _NAMES
 
 
 _NAMES = {"__gj_signal": _signal, "__gj_Interrupted": Interrupted}

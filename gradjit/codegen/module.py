@@ -25,6 +25,8 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from gradjit.codegen.cached import load_cached
+from gradjit.codegen.variant import variant
 from gradjit.config import settings
 from gradjit.errors import CompileError, InternalError
 from gradjit.ir.types import ArrayType, ScalarType, StackType, Type
@@ -187,31 +189,50 @@ def compile_function(
 ) -> Compiled:
     """A Numba dispatcher for these argument types, from the disk cache if it is there.
 
+    See `compile_variant`, with no results as arguments.
+    """
+    return compile_variant(function, types, {}, fastmath, parallel)[0]
+
+
+def compile_variant(
+    function: FunctionType,
+    types: Sequence[Type],
+    results: Mapping[int, Type],
+    fastmath: object = False,
+    parallel: bool = False,
+) -> tuple[Compiled, dict[int, str]]:
+    """A Numba dispatcher that takes arrays for its results, where it can.
+
     Arrays are C-contiguous. With `GRADJIT_JIT=0` the function itself.
 
     Args:
         function: A function of a module that `load` made.
         types: The types of its arguments.
+        results: Positions and types of results that may become arguments.
         fastmath: As Numba's option: a bool or a set of flags.
         parallel: Whether there are loops over `numba.prange` in it.
+
+    Returns:
+        The dispatcher, and the results that it takes: for each, in order, its position
+        and the function of NumPy that makes the array.
     """
     if not settings().jit:
-        return function
-    signature = tuple(numba_type(t) for t in types)
+        return function, {}
     options = {**_FIXED, "fastmath": fastmath or set(_REORDER)}
     if parallel:
         options["parallel"] = dict(PRANGE)
     _compile_helpers(function, options)
-    function = _interrupt().interruptible(function)
+    function, given = variant(function, tuple(results))
+    signature = tuple(map(numba_type, (*types, *(results[k] for k in given))))
     try:
-        return _compiled(function, signature, options, cached=True)
+        return _compiled(function, signature, options), given
     except _numba().core.errors.NumbaError as error:
         raise _failure(function, error) from error
     except Exception:
         # Whatever else goes wrong is a damaged file of Numba's disk cache.
         _forget(function)
     try:
-        return _compiled(function, signature, options, cached=True)
+        return _compiled(function, signature, options), given
     except Exception as error:
         raise _failure(function, error) from error
 
@@ -220,12 +241,12 @@ def _compiled(
     function: FunctionType,
     signature: tuple[Any, ...],
     options: Mapping[str, object],
-    cached: bool,
 ) -> Compiled:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dispatcher: Any = _numba().njit(cache=cached, **options)(function)
-        dispatcher.compile(signature)
+        dispatcher: Any = _numba().njit(cache=True, **options)(function)
+        if "parallel" in options or not load_cached(dispatcher, signature):
+            dispatcher.compile(signature)
         dispatcher.disable_compile()
     return dispatcher
 
@@ -280,11 +301,6 @@ def _forget(function: FunctionType) -> None:
 def _numba() -> Any:
     """Numba, imported only when something is compiled; it has no types."""
     return importlib.import_module("numba")
-
-
-def _interrupt() -> Any:
-    """Needs Numba as well."""
-    return importlib.import_module("gradjit.codegen.interrupt")
 
 
 def numba_type(type_: Type) -> Any:

@@ -20,11 +20,14 @@ from gradjit.ops import (
     python_math,
     reduce,
     region,
-    scipy_special,
     special,
+    stop,
     threads,
     transcendental,
 )
+from gradjit.ops.surface import later
+
+later("scipy.special", "gradjit.ops.scipy_special")
 
 __all__ = [
     "array",
@@ -45,8 +48,8 @@ __all__ = [
     "python_math",
     "reduce",
     "region",
-    "scipy_special",
     "special",
+    "stop",
     "threads",
     "transcendental",
 ]

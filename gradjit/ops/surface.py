@@ -11,8 +11,10 @@ array, which belongs to the program even if its arguments are numbers.
 
 from __future__ import annotations
 
+import importlib
 import inspect
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -86,6 +88,7 @@ def _is_default(targets: tuple[Any, ...], name: str, value: Any) -> bool:
 
 FUNCTIONS: dict[Any, Function] = {}
 _RECORDS: list[Function] = []
+_LATER: dict[str, str] = {}
 
 
 def function(
@@ -135,8 +138,30 @@ class _Property:
         return self.impl(x)
 
 
+def later(library: str, module: str) -> None:
+    """Register the functions of a library that is slow to import when it is there.
+
+    A program that calls them has imported it.
+
+    Args:
+        library: The name of the library's module.
+        module: The module of `gradjit.ops` that registers its functions.
+    """
+    _LATER[library] = module
+
+
+def _catch_up(libraries: Container[str]) -> None:
+    for library, module in list(_LATER.items()):
+        if library in libraries:
+            # Import first: what is not in the table any more has been registered.
+            importlib.import_module(module)
+            _LATER.pop(library, None)
+
+
 def lookup_function(target: Any) -> Function | None:
     """What stands for a callable, or None."""
+    if _LATER:
+        _catch_up(sys.modules)
     try:
         return FUNCTIONS.get(target)
     except TypeError:
@@ -145,6 +170,7 @@ def lookup_function(target: Any) -> Function | None:
 
 def surface_functions() -> tuple[Function, ...]:
     """All records, in the order in which they were registered."""
+    _catch_up(tuple(_LATER))
     return tuple(_RECORDS)
 
 

@@ -12,6 +12,7 @@
     sink       stores that the next iteration overwrites program -> program
     vectorise  elementary functions that LLVM vectorises program -> program
     place      versions of an array become writes        program -> program
+    deliver    results go into the caller's arrays       program -> program
     parallel   loops that threads share, if asked for    program -> program
     name       Python names, what is printed inline      program -> named program
 
@@ -22,7 +23,7 @@ another; each is a function from a valid graph to a valid graph.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gradjit.config import settings
@@ -30,6 +31,7 @@ from gradjit.ir.graph import Block, Graph
 from gradjit.ir.named import Named
 from gradjit.ir.verify import Stage, verify
 from gradjit.passes.dce import eliminate
+from gradjit.passes.deliver import deliver
 from gradjit.passes.forward import forward_stores
 from gradjit.passes.fuse import fuse
 from gradjit.passes.hoist import hoist
@@ -98,7 +100,11 @@ def _rows(graph: Graph, parallel: bool) -> Graph:
 
 
 def lower(
-    graph: Graph, stages: Stages, vector_math: bool = True, parallel: bool = False
+    graph: Graph,
+    stages: Stages,
+    vector_math: bool = True,
+    parallel: bool = False,
+    into: Sequence[tuple[int, int]] = (),
 ) -> Named:
     """The program that is printed.
 
@@ -107,6 +113,7 @@ def lower(
         stages: Where the stages in between are kept.
         vector_math: Whether loops may call `gradjit.vectormath`.
         parallel: Whether loops may run on several threads.
+        into: Results that the caller has arrays for, each with a parameter like it.
     """
     graph = stages.keep("eliminate", eliminate(graph if parallel else serialise(graph)))
     graph = stages.keep("fuse", hoist(eliminate(fuse(graph, parallel))), "program")
@@ -119,6 +126,8 @@ def lower(
     if vector_math:
         graph = stages.keep("vectorise", vectorise(graph), "program")
     graph = stages.keep("place", itself(place(graph)), "program")
+    if into:
+        graph = stages.keep("deliver", deliver(graph, into, parallel), "program")
     if parallel:
         graph = stages.keep("parallel", parallelise(graph), "program")
     return name(graph)

@@ -19,7 +19,7 @@ from gradjit.ir.graph import Atom, Block, Const, Eqn, Graph, Value, values
 from gradjit.ir.types import ArrayType
 from gradjit.ops.region import Writer
 from gradjit.passes.alias import is_array, is_view, overwritten
-from gradjit.passes.columns import columns
+from gradjit.passes.columns import stored
 
 Shapes = Mapping[Value, tuple[Atom, ...]]
 
@@ -139,26 +139,13 @@ class _Recycler:
 
     def reused(self, eqn: Eqn, pos: int) -> Eqn:
         """The map with old memory for what it makes, where there is some."""
-        ndim = eqn.params["ndim"]
-        dests, results = list(eqn.args[ndim:]), list[Atom]()
-        writers: list[Writer] = []
-        pairs = zip(eqn.params["writers"], columns(eqn), eqn.outs, strict=True)
-        for writer, column, out in pairs:
+        writers: tuple[Writer, ...] = eqn.params["writers"]
+        for k, (writer, out) in enumerate(zip(writers, eqn.outs, strict=True)):
             found = self.find(eqn, out, pos) if writer.kind == "new" else None
-            if found is None:
-                writers.append(writer)
-                results.extend(column)
-                continue
-            self.buffers.remove(found)
-            writers.append(Writer("store", len(dests)))
-            dests.append(found.latest)
-            results.extend((*column, *eqn.regions[0].params))
-        (body,) = eqn.regions
-        return eqn.with_(
-            args=(*eqn.args[:ndim], *dests),
-            params={**eqn.params, "writers": tuple(writers)},
-            regions=(Block(body.params, body.eqns, tuple(results)),),
-        )
+            if found is not None:
+                self.buffers.remove(found)
+                eqn = stored(eqn, k, found.latest)
+        return eqn
 
     def find(self, eqn: Eqn, out: Value, pos: int) -> _Buffer | None:
         """Memory that the array may take: what the loop reads first."""

@@ -12,30 +12,11 @@ as there is memory for states.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gradjit.ir.build import Builder, index, look
 from gradjit.ir.graph import Atom, Block, Const, Eqn, Value
 from gradjit.ir.types import INDEX, REAL, ArrayType, ScalarType, Type
+from gradjit.passes.memory import Memory
 from gradjit.passes.recompute import trip_count
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """What saved values may take.
-
-    Attributes:
-        budget: In bytes.
-        levels: Of nested loops that a loop is cut into; 1 leaves it as it is.
-    """
-
-    budget: int
-    levels: int = 1
-
-    @property
-    def share(self) -> int:
-        """The bytes of one level."""
-        return self.budget // self.levels
 
 
 def segment(block: Block, memory: Memory) -> Block:

@@ -17,10 +17,10 @@ _UPDATES = frozenset({"store", "add_at", "scatter", "scatter_add"})
 
 def is_home(block: Block, atom: Atom, param: Value) -> bool:
     """Whether a value of a placed block is in the memory of a parameter."""
-    return _origin(block, atom) is param
+    return origin(block, atom) is param
 
 
-def _origin(block: Block, atom: Atom) -> Atom:
+def origin(block: Block, atom: Atom) -> Atom:
     """The parameter, or the outer value, in whose memory a value is."""
     made = {out: eqn for eqn in block.eqns for out in eqn.outs}
     while isinstance(atom, Value) and atom in made:
@@ -46,12 +46,12 @@ def _before(eqn: Eqn, out: Value) -> Atom | None:
         kept = is_home(body, body.results[k], param)
         return eqn.args[len(eqn.args) - len(eqn.outs) + k] if kept else None
     if name == "if_":
-        then, orelse = (_origin(r, r.results[k]) for r in eqn.regions)
+        then, orelse = (origin(r, r.results[k]) for r in eqn.regions)
         return then if then is orelse else None
     return None
 
 
-def written_back(value: Atom, param: Value) -> tuple[list[Eqn], Value]:
+def written_back(value: Atom, param: Value, name: str = "") -> tuple[list[Eqn], Value]:
     """Equations that copy a value into a parameter, and the parameter's version."""
     assert isinstance(param.type, ArrayType)
     eqns: list[Eqn] = []
@@ -68,7 +68,7 @@ def written_back(value: Atom, param: Value) -> tuple[list[Eqn], Value]:
     spec = {"spec": "i" * len(at), "dims": (), "checked": False}
     load = Eqn(lookup("index"), (value, *at), (element,), spec)
     body = Block(at, (load,), (element, *at))
-    out = Value(param.type, param.name)
+    out = Value(param.type, name or param.name)
     params = {"ndim": len(at), "writers": (Writer("store", 0),), "parallel": False}
     eqns.append(Eqn(lookup("map_"), (*extents, param), (out,), params, (body,)))
     return eqns, out

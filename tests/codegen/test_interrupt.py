@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import gradjit
-from gradjit.codegen.interrupt import interruptible
 from gradjit.codegen.module import load
+from gradjit.codegen.variant import variant
 from gradjit.config import override
 
 WHILE = """\
@@ -34,8 +34,8 @@ def f(x):
 def test_only_functions_with_while_are_changed(tmp_path: Path) -> None:
     with override(cache_dir=str(tmp_path)):
         plain, looped = (load(text, "f").f for text in (FOR, WHILE))
-    assert interruptible(plain) is plain
-    changed = interruptible(looped)
+    assert variant(plain, ())[0] is plain
+    changed, _ = variant(looped, ())
     assert changed is not looped
     assert changed(1.0) == looped(1.0)
     assert changed.__code__.co_filename == looped.__code__.co_filename

@@ -19,41 +19,32 @@ from gradjit.ops import array
 from gradjit.ops.sym import Sym, lift
 from gradjit.passes.ad import vjp
 from gradjit.passes.jvp import jvp
-from gradjit.primal import Derived, Layout, Out, Primal, Split, is_out
+from gradjit.primal import Derived, Out, Primal, is_out
+from gradjit.transform import Jacobian
 from gradjit.wanted import wanted
 
 
-@dataclass(frozen=True, slots=True)
-class Jacobian:
-    """The derivative of every element of the result by every element of arguments."""
-
-    argnums: int | tuple[int, ...] = 0
-    name: str = "jacobian"
-    layout: Layout = "own"
-
-    def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Split:
-        return args, kwargs, ()
-
-    def derive(self, primal: Primal) -> Derived:
-        wrt = wanted(self.name, primal, self.argnums)
-        outs, tree = flatten(primal.outputs, is_out)
-        positions = [primal.position(s) for s in wrt.slots]
-        block = primal.block
-        scalars = all(isinstance(block.params[p].type, ScalarType) for p in positions)
-        b = Builder(checks=False)
-        results: list[Atom] = []
-        rows: list[Any] = []
-        with b.active():
-            b.open(block.params)
-            for out in outs:
-                picked = _only(primal, out)
-                make = _columns if scalars else _rows
-                made = make(b, picked, positions)
-                at = len(results)
-                likes = _likes(picked, positions, wrt.slots)
-                rows.append(wrt.fill([Out(at + j, k) for j, k in enumerate(likes)]))
-                results += made
-            return Derived(b.close(results), tree.unflatten(rows))
+def matrix(transform: Jacobian, primal: Primal) -> Derived:
+    """The derivatives of all results by the arguments that are asked for."""
+    wrt = wanted(transform.name, primal, transform.argnums)
+    outs, tree = flatten(primal.outputs, is_out)
+    positions = [primal.position(s) for s in wrt.slots]
+    block = primal.block
+    scalars = all(isinstance(block.params[p].type, ScalarType) for p in positions)
+    b = Builder(checks=False)
+    results: list[Atom] = []
+    rows: list[Any] = []
+    with b.active():
+        b.open(block.params)
+        for out in outs:
+            picked = _only(primal, out)
+            make = _columns if scalars else _rows
+            made = make(b, picked, positions)
+            at = len(results)
+            likes = _likes(picked, positions, wrt.slots)
+            rows.append(wrt.fill([Out(at + j, k) for j, k in enumerate(likes)]))
+            results += made
+        return Derived(b.close(results), tree.unflatten(rows))
 
 
 def _only(primal: Primal, out: Out) -> Block:
