@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cache
 
 from gradjit.ir.op import Op, lookup
+from gradjit.ops.region import MAP
 from gradjit.vectormath import ARITY
 
 
@@ -26,6 +27,16 @@ def vectorised(module: str) -> Mapping[str, Op]:
     return {name: _vectorised(name, count, module) for name, count in ARITY.items()}
 
 
+@cache
+def branchless(module: str) -> Op:
+    """`map_` with reductions to the largest or smallest number without branches."""
+    return replace(MAP, imports=_import(module))
+
+
+def _import(module: str) -> str:
+    return f"from gradjit.vectormath import {module} as vm"
+
+
 def _vectorised(name: str, count: int, module: str) -> Op:
     base = lookup(name)
     arguments = ", ".join(f"{{{k}}}" for k in range(count))
@@ -37,7 +48,7 @@ def _vectorised(name: str, count: int, module: str) -> Op:
         text32="",
         precedence=20,
         helper="",
-        imports=f"from gradjit.vectormath import {module} as vm",
+        imports=_import(module),
         partials=None,
         why_not="it appears only after differentiation",
     )

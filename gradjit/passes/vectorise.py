@@ -16,7 +16,7 @@ from gradjit.ir.graph import Block, Const, Eqn, Graph, Value, values
 from gradjit.ir.op import Op
 from gradjit.ir.types import ScalarType, is_float
 from gradjit.ops.region import Writer, WriterKind
-from gradjit.ops.vector import vectorised
+from gradjit.ops.vector import branchless, vectorised
 from gradjit.vectormath import chosen
 
 # LLVM makes square roots of these, and vectorises them.
@@ -40,8 +40,7 @@ def _equation(eqn: Eqn, ops: Mapping[str, Op]) -> Eqn:
     name = eqn.op.name
     if name == "map_":
         regions = tuple(_elements(r, set(), ops) for r in eqn.regions)
-        writers = tuple(map(_branchless, eqn.params["writers"]))
-        return eqn.with_(regions=regions, params={**eqn.params, "writers": writers})
+        return _branchless(eqn.with_(regions=regions))
     if name == "for_" and not any(e.regions for e in eqn.regions[0].eqns):
         body = eqn.regions[0]
         carried = {
@@ -53,11 +52,19 @@ def _equation(eqn: Eqn, ops: Mapping[str, Op]) -> Eqn:
     return eqn.with_(regions=tuple(_block(r, ops) for r in eqn.regions))
 
 
-def _branchless(writer: Writer) -> Writer:
-    """A largest or smallest number as LLVM vectorises it."""
-    if writer.type is None or writer.type.dtype.kind != "f":
-        return writer
-    return replace(writer, kind=_BRANCHLESS.get(writer.kind, writer.kind))
+def _branchless(eqn: Eqn) -> Eqn:
+    """A nest with the largest or smallest numbers as LLVM vectorises them."""
+    before: tuple[Writer, ...] = eqn.params["writers"]
+    writers = tuple(
+        replace(w, kind=_BRANCHLESS.get(w.kind, w.kind))
+        if w.type is not None and w.type.dtype.kind == "f"
+        else w
+        for w in before
+    )
+    if writers == before:
+        return eqn
+    params = {**eqn.params, "writers": writers}
+    return eqn.with_(op=branchless(chosen()), params=params)
 
 
 def _elements(block: Block, serial: set[Value], ops: Mapping[str, Op]) -> Block:
