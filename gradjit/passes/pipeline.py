@@ -4,6 +4,7 @@
     eliminate  dead code                                 graph   -> graph
     unread     stores that nobody reads                  graph   -> graph
     fuse       array ops become loops over elements      graph   -> program
+    scalarise  small arrays of known shape              program -> program
     unroll     loops over a few neighbours               program -> program
     settle     a zero and what is added to it, one store program -> program
     turn       loops that may count up                   program -> program
@@ -36,6 +37,7 @@ from gradjit.passes.parallel import parallelise, serialise
 from gradjit.passes.place import place
 from gradjit.passes.remat import itself
 from gradjit.passes.rotate import rotate
+from gradjit.passes.scalarise import scalarise
 from gradjit.passes.settle import settle
 from gradjit.passes.simplify import simplify
 from gradjit.passes.sink import sink
@@ -90,6 +92,7 @@ def lower(
     """
     graph = stages.keep("eliminate", eliminate(graph if parallel else serialise(graph)))
     graph = stages.keep("fuse", hoist(eliminate(fuse(graph))), "program")
+    graph = stages.keep("scalarise", eliminate(scalarise(graph)), "program")
     graph = stages.keep("unroll", unroll(graph), "program")
     graph = stages.keep("settle", settle(graph), "program")
     graph = stages.keep("turn", eliminate(turn(graph)), "program")

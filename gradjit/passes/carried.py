@@ -1,0 +1,192 @@
+"""Branches and loops that hand on the elements of small arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gradjit.ir.graph import Atom, Block, Const, Eqn, Value, substitute
+from gradjit.ir.types import ArrayType, ScalarType
+from gradjit.passes.aggregates import Aggregates, Item, element_name
+from gradjit.passes.small import Small, extents, indices
+
+
+class Carried(Aggregates):
+    """Rebuilds equations with regions."""
+
+    # ---------------------------------------------------------------- branches
+
+    def branch(self, eqn: Eqn) -> None:
+        """A branch: what both sides leave alike is no result of it."""
+        pred = self.scalar(eqn.args[0])
+        if isinstance(pred, Const):
+            region = eqn.regions[0 if pred.value else 1]
+            self.run(region)
+            pairs = zip(eqn.outs, region.results, strict=True)
+            self.env.update([(out, self.look(r)) for out, r in pairs])
+            return
+        sides = [self._side(eqn, region) for region in eqn.regions]
+        results: list[tuple[Atom, Atom]] = []
+        outs: list[Value] = []
+        inside = [values for _, _, values in sides]
+        for k, old in enumerate(eqn.outs):
+            columns = zip(*(flat(items[k]) for _, items, _ in sides), strict=True)
+            parts: list[Atom] = []
+            for (a, b), part in zip(columns, self.parts(old), strict=True):
+                if self.groups.dissolves(old) and _alike(a, b, *inside):
+                    parts.append(a)
+                    continue
+                results.append((a, b))
+                outs.append(part)
+                parts.append(part)
+            self.env[old] = self.joined(old, parts)
+        regions = tuple(
+            Block((), tuple(eqns), tuple(pair[s] for pair in results))
+            for s, (eqns, _, _) in enumerate(sides)
+        )
+        new = eqn.with_(args=(pred,), outs=tuple(outs), regions=regions, loc=self.b.loc)
+        self.b.append(new)
+
+    def _side(
+        self, eqn: Eqn, region: Block
+    ) -> tuple[list[Eqn], list[Item], set[Value]]:
+        """The equations of a side, its results, and what it defines."""
+        frame = self.b.open(())
+        self.run(region)
+        items = [
+            self.handed(out, r) for out, r in zip(eqn.outs, region.results, strict=True)
+        ]
+        self.b.frames.pop()
+        return frame.eqns, items, frame.values
+
+    # ------------------------------------------------------------------- loops
+
+    def loop(self, eqn: Eqn) -> None:
+        """A loop: elements that no iteration changes are no carries of it."""
+        first = len(eqn.args) - len(eqn.outs)
+        head = [self.scalar(a) for a in eqn.args[:first]]
+        pairs = zip(eqn.outs, eqn.args[first:], strict=True)
+        inits = [a for out, old in pairs for a in flat(self.handed(out, old))]
+        regions = [self._body(eqn, region, head) for region in eqn.regions]
+        *_, (body, results) = regions
+        skip = len(body.params) - len(inits)
+        still = self._still(eqn, body.params[skip:], results)
+        blocks: list[Block] = []
+        for block, atoms in regions:
+            params = block.params[len(block.params) - len(inits) :]
+            kept = [p for k, p in enumerate(params) if k not in still]
+            ends = atoms
+            if block is body:
+                ends = [a for k, a in enumerate(atoms) if k not in still]
+            lead = block.params[: len(block.params) - len(inits)]
+            new = Block((*lead, *kept), block.eqns, tuple(ends))
+            blocks.append(substitute(new, {params[k]: inits[k] for k in still}))
+        parts = [self.parts(old) for old in eqn.outs]
+        every = [p for row in parts for p in row]
+        outs = tuple(p for k, p in enumerate(every) if k not in still)
+        kept = [a for k, a in enumerate(inits) if k not in still]
+        self.b.append(eqn.with_(args=(*head, *kept), outs=outs, regions=tuple(blocks)))
+        at = 0
+        for old, row in zip(eqn.outs, parts, strict=True):
+            numbers = range(at, at + len(row))
+            atoms = [inits[k] if k in still else every[k] for k in numbers]
+            self.env[old] = self.joined(old, atoms)
+            at += len(row)
+
+    def _body(
+        self, eqn: Eqn, region: Block, head: Sequence[Atom]
+    ) -> tuple[Block, list[Atom]]:
+        """A region of a loop, and its results."""
+        count = len(eqn.outs)
+        lead = region.params[: len(region.params) - count]
+        params = [Value(p.type, p.name) for p in lead]
+        self.env.update(zip(lead, params, strict=True))
+        if head:
+            self.b.facts.index_range(params[0], head[0], head[1], head[2])
+        for out, old in zip(eqn.outs, region.params[len(lead) :], strict=True):
+            row = self.parts(out, old)
+            self.env[old] = self.joined(out, row)
+            params += row
+        frame = self.b.open(params)
+        self.run(region)
+        results = [self.scalar(r) for r in region.results]
+        if region is eqn.regions[-1]:
+            pairs = zip(eqn.outs, region.results, strict=True)
+            results = [a for out, r in pairs for a in flat(self.handed(out, r))]
+        self.b.frames.pop()
+        return Block(frame.params, tuple(frame.eqns), ()), results
+
+    def _still(
+        self, eqn: Eqn, params: Sequence[Value], results: Sequence[Atom]
+    ) -> set[int]:
+        """The carried elements that the body does not change."""
+        out: set[int] = set()
+        at = 0
+        for old in eqn.outs:
+            row = range(at, at + len(self.parts(old)))
+            if self.groups.dissolves(old):
+                out |= {k for k in row if results[k] is params[k]}
+            at += len(row)
+        return out
+
+    # -------------------------------------------------------------------- maps
+
+    def map(self, eqn: Eqn) -> None:
+        """A loop over elements that stays one; its arrays are in memory."""
+        args = tuple(map(self.memory, eqn.args))
+        (body,) = eqn.regions
+        params = tuple(Value(p.type, p.name) for p in body.params)
+        self.env.update(zip(body.params, params, strict=True))
+        self.b.open(params)
+        self.run(body)
+        region = self.b.close([self.scalar(r) for r in body.results])
+        outs = tuple(Value(o.type, o.name) for o in eqn.outs)
+        self.b.append(eqn.with_(args=args, outs=outs, regions=(region,)))
+        self.env.update(zip(eqn.outs, outs, strict=True))
+
+    # ------------------------------------------------------------------- parts
+
+    def handed(self, out: Value, atom: Atom) -> Item:
+        """What is handed on for a result: scalars if it is to be such."""
+        return (
+            self._dressed(out, atom)
+            if self.groups.dissolves(out)
+            else self.memory(atom)
+        )
+
+    def _dressed(self, out: Value, atom: Atom) -> Small:
+        small = self.small(atom)
+        dtype = out.type.dtype
+        return Small(small.dims, tuple(self.fitted(a, dtype) for a in small.items))
+
+    def parts(self, out: Value, like: Value | None = None) -> list[Value]:
+        """New values for a result, or for its elements."""
+        value = out if like is None else like
+        shape = extents(out.type)
+        if shape is None or not self.groups.dissolves(out):
+            return [Value(value.type, value.name)]
+        type_ = ScalarType(out.type.dtype)
+        return [Value(type_, element_name(value.name, at)) for at in indices(shape)]
+
+    def joined(self, out: Value, parts: Sequence[Atom]) -> Item:
+        """A result from its parts."""
+        shape = extents(out.type)
+        if shape is None or not self.groups.dissolves(out):
+            (part,) = parts
+            return part
+        return Small(shape, tuple(parts))
+
+
+def flat(item: Item) -> tuple[Atom, ...]:
+    """The atoms that an item is made of."""
+    return item.items if isinstance(item, Small) else (item,)
+
+
+def _alike(a: Atom, b: Atom, *inside: set[Value]) -> bool:
+    """Whether both sides of a branch leave the same, which is not of their making."""
+    if isinstance(a, Const) or isinstance(b, Const):
+        return isinstance(a, Const) and isinstance(b, Const) and a.key() == b.key()
+    return a is b and not any(a in values for values in inside)
+
+
+def is_array(value: Value) -> bool:
+    return isinstance(value.type, ArrayType)
