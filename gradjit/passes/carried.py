@@ -108,10 +108,11 @@ class Carried(Aggregates):
             params += row
         frame = self.b.open(params)
         self.run(region)
-        results = [self.scalar(r) for r in region.results]
         if region is eqn.regions[-1]:
             pairs = zip(eqn.outs, region.results, strict=True)
             results = [a for out, r in pairs for a in flat(self.handed(out, r))]
+        else:
+            results = list(map(self.scalar, region.results))
         self.b.frames.pop()
         return Block(frame.params, tuple(frame.eqns), ()), results
 

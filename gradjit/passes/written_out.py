@@ -31,7 +31,7 @@ def points(eqn: Eqn, bounds: Sequence[Atom]) -> tuple[int, ...] | None:
     writers: tuple[Writer, ...] = eqn.params["writers"]
     if known is None or any(w.kind.startswith("arg") for w in writers):
         return None
-    return tuple(known) if prod(known) <= TRIPS else None
+    return tuple(known) if 1 <= prod(known) <= TRIPS else None
 
 
 def weight(block: Block) -> int:
