@@ -101,7 +101,7 @@ class _Rewriter(WrittenMaps):
         return self.b.emit1("cast", atom, dtype=atom.type.dtype, weak=False)
 
     def dim(self, eqn: Eqn) -> None:
-        axis = eqn.params["axis"]
+        axis: int = eqn.params["axis"]
         known = dims(eqn.args[0].type)[axis]
         if known is not None:
             self.env[eqn.out] = index(known)

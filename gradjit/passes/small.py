@@ -155,7 +155,8 @@ class Groups:
             writers: tuple[Writer, ...] = eqn.params["writers"]
             for writer, out in zip(writers, eqn.outs, strict=True):
                 if writer.dest >= 0:
-                    self._join(out, eqn.args[eqn.params["ndim"] + writer.dest])
+                    first: int = eqn.params["ndim"]
+                    self._join(out, eqn.args[first + writer.dest])
         elif name == "if_":
             for k, out in enumerate(eqn.outs):
                 for region in eqn.regions:
