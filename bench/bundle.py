@@ -55,15 +55,18 @@ def residual(camera, point, weight, feature):
 def jacobian(cameras, points, weights, features, which):
     count = len(which)
     blocks = np.empty((count, 2, 15))
-    rows = np.eye(2)
+    first, second = np.array([1.0, 0.0]), np.array([0.0, 1.0])
     for k in range(count):
         camera, point = cameras[which[k, 0]], points[which[k, 1]]
         _, pullback = gradjit.vjp(residual, camera, point, weights[k], features[k])
-        for row in range(2):
-            d_camera, d_point, d_weight, _ = pullback(rows[row])
-            blocks[k, row, 0:11] = d_camera
-            blocks[k, row, 11:14] = d_point
-            blocks[k, row, 14] = d_weight
+        d_camera, d_point, d_weight, _ = pullback(first)
+        blocks[k, 0, 0:11] = d_camera
+        blocks[k, 0, 11:14] = d_point
+        blocks[k, 0, 14] = d_weight
+        d_camera, d_point, d_weight, _ = pullback(second)
+        blocks[k, 1, 0:11] = d_camera
+        blocks[k, 1, 11:14] = d_point
+        blocks[k, 1, 14] = d_weight
     return blocks
 
 

@@ -133,7 +133,8 @@ class Aggregates:
             item = self.b.emit1("cast", item, dtype=dtype, weak=False)
         if isinstance(item, Const):
             return Const(item.value, ScalarType(dtype))
-        if name and not item.name and item in self.b.frames[-1].values:
+        plain = not item.name or name.startswith(f"{item.name}_")
+        if name and plain and item in self.b.frames[-1].values:
             object.__setattr__(item, "name", name)
         return item
 

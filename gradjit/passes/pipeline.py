@@ -2,6 +2,7 @@
 
     simplify   constants, repeated work                  graph   -> graph
     eliminate  dead code                                 graph   -> graph
+    reuse      repeated branches and loops               graph   -> graph
     unread     stores that nobody reads                  graph   -> graph
     fuse       array ops become loops over elements      graph   -> program
     scalarise  small arrays of known shape              program -> program
@@ -36,6 +37,7 @@ from gradjit.passes.name import name
 from gradjit.passes.parallel import parallelise, serialise
 from gradjit.passes.place import place
 from gradjit.passes.remat import itself
+from gradjit.passes.reuse import reuse
 from gradjit.passes.rotate import rotate
 from gradjit.passes.scalarise import scalarise
 from gradjit.passes.settle import settle
@@ -75,7 +77,7 @@ class Stages:
 
 def optimise(graph: Graph, stages: Stages) -> Graph:
     """The simplified graph, from which it is seen what has to be returned."""
-    graph = simplify(eliminate(simplify(graph)))
+    graph = reuse(simplify(eliminate(simplify(graph))))
     return stages.keep("simplify", simplify(eliminate(simplify(unread(graph)))))
 
 
