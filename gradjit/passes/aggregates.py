@@ -68,14 +68,8 @@ class Aggregates:
         name = atom.name if isinstance(atom, Value) else ""
         return self.made(found, atom.type.dtype, name)
 
-    def small(self, atom: Atom) -> Small:
-        """A small array as scalars; what is in memory is loaded."""
-        shape = extents(atom.type)
-        assert shape is not None
-        return self.exploded(self.look(atom), shape)
-
     def exploded(self, found: Item, shape: tuple[int, ...]) -> Small:
-        """The elements of an array of this shape."""
+        """An array of this shape as scalars; what is in memory is loaded."""
         if isinstance(found, Small):
             return found
         assert isinstance(found, Value)

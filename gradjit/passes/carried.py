@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gradjit.ir.graph import Atom, Block, Const, Eqn, Value, substitute
-from gradjit.ir.types import ArrayType, ScalarType
+from gradjit.ir.types import ScalarType
 from gradjit.passes.aggregates import Aggregates, Item, element_name
 from gradjit.passes.small import Small, extents, indices
 
@@ -148,16 +148,12 @@ class Carried(Aggregates):
 
     def handed(self, out: Value, atom: Atom) -> Item:
         """What is handed on for a result: scalars if it is to be such."""
-        return (
-            self._dressed(out, atom)
-            if self.groups.dissolves(out)
-            else self.memory(atom)
-        )
-
-    def _dressed(self, out: Value, atom: Atom) -> Small:
-        small = self.small(atom)
-        dtype = out.type.dtype
-        return Small(small.dims, tuple(self.fitted(a, dtype) for a in small.items))
+        shape = extents(out.type)
+        if shape is None or not self.groups.dissolves(out):
+            return self.memory(atom)
+        small = self.exploded(self.look(atom), shape)
+        items = tuple(self.fitted(a, out.type.dtype) for a in small.items)
+        return Small(shape, items)
 
     def parts(self, out: Value, like: Value | None = None) -> list[Value]:
         """New values for a result, or for its elements."""
@@ -187,7 +183,3 @@ def _alike(a: Atom, b: Atom, *inside: set[Value]) -> bool:
     if isinstance(a, Const) or isinstance(b, Const):
         return isinstance(a, Const) and isinstance(b, Const) and a.key() == b.key()
     return a is b and not any(a in values for values in inside)
-
-
-def is_array(value: Value) -> bool:
-    return isinstance(value.type, ArrayType)

@@ -177,7 +177,7 @@ class _Rewriter(WrittenMaps):
             self.kept(eqn)
             return
         adds = eqn.op.name == "add_at"
-        array = self.small(base)
+        array = self.exploded(self.look(base), shape)
         value = self.scalar(value)
         self.env[eqn.out] = self.written(array, value, ints, eqn.out, adds)
 

@@ -103,8 +103,8 @@ class WrittenMaps(Carried):
             found[at] = value
         if isinstance(out.type, ScalarType):
             return found[()]
-        shape = extents(out.type)
-        assert shape is not None
+        last = points[-1]
+        shape = tuple(i + 1 for k, i in enumerate(last) if k not in writer.axes)
         items = [
             self.fitted(found[at], dtype, element_name(out.name, at))
             for at in indices(shape)
