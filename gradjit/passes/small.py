@@ -82,10 +82,13 @@ class Groups:
     """Small arrays in groups, of which all are in scalars or all in memory.
 
     The versions of an array are a group, with all that a branch or a loop makes of
-    them. Arguments are not part of any: their elements are loaded.
+    them. Arguments are not part of any: their elements are loaded. What is only filled
+    by a loop over its elements, and returned, stays in memory.
 
     Attributes:
+        apart: Arguments that nothing writes into.
         memory: The groups that stay in memory.
+        read: Arrays of which single elements are read or written.
         lost: Those of which it turned out that they have to.
     """
 
@@ -96,10 +99,13 @@ class Groups:
         self.params = set(graph.block.params)
         written = {graph.block.params[k] for k in graph.mutated}
         self.read: set[Value] = set()
+        self.updated: set[Value] = set()
+        self.carried: set[Value] = set()
         self.apart = self.params - written
         for eqn in walk(graph.block):
             self._note(eqn)
         found = {self.root(v) for v in _arrays(graph.block)}
+        self.read |= self._updated_on_the_way()
         used = {self.root(v) for v in self.read}
         self.memory |= found - used
         self.memory |= {self.root(v) for v in self.params}
@@ -155,16 +161,24 @@ class Groups:
             writers: tuple[Writer, ...] = eqn.params["writers"]
             for writer, out in zip(writers, eqn.outs, strict=True):
                 if writer.dest >= 0:
+                    self.updated.add(out)
                     first: int = eqn.params["ndim"]
                     self._join(out, eqn.args[first + writer.dest])
         elif name == "if_":
+            self.carried.update(eqn.outs)
             for k, out in enumerate(eqn.outs):
                 for region in eqn.regions:
                     self._join(out, region.results[k])
         elif name in _LOOPS:
             self._loop(eqn)
 
+    def _updated_on_the_way(self) -> set[Value]:
+        """Arrays that are handed on by a branch or a loop, and updated by loops."""
+        handed = {self.root(v) for v in self.carried}
+        return {v for v in self.updated if self.root(v) in handed}
+
     def _loop(self, eqn: Eqn) -> None:
+        self.carried.update(eqn.outs)
         count = len(eqn.outs)
         inits = eqn.args[len(eqn.args) - count :]
         for k, (out, init) in enumerate(zip(eqn.outs, inits, strict=True)):
