@@ -21,7 +21,15 @@ from gradjit.ir.types import ScalarType, dims
 from gradjit.passes.aggregates import Item, nothing
 from gradjit.passes.small import Groups, Small, extents, indices, inside, integers
 from gradjit.passes.written_maps import WrittenMaps
-from gradjit.passes.written_out import NEST, PROGRAM, points, touches, trips, weight
+from gradjit.passes.written_out import (
+    NEST,
+    PROGRAM,
+    is_counted,
+    points,
+    touches,
+    trips,
+    weight,
+)
 
 
 def scalarise(graph: Graph) -> Graph:
@@ -43,12 +51,13 @@ class _Rewriter(WrittenMaps):
 
     Attributes:
         spent: How many statements loops have become.
+        left: In a loop that is written out, how many more inner loops may become.
     """
 
     def __init__(self, groups: Groups) -> None:
         super().__init__(groups)
         self.spent = 0
-        self.inside = 0
+        self.left: int | None = None
 
     def run(self, block: Block) -> None:
         for eqn in block.eqns:
@@ -127,7 +136,8 @@ class _Rewriter(WrittenMaps):
     def index(self, eqn: Eqn) -> None:
         base, at = eqn.args[0], [self.scalar(a) for a in eqn.args[1:]]
         found, spec, ints = self.look(base), eqn.params["spec"], integers(at)
-        known = ints is not None and inside(spec, ints, dims(base.type))
+        shape = found.dims if isinstance(found, Small) else dims(base.type)
+        known = ints is not None and inside(spec, ints, shape)
         if isinstance(found, Small):
             if known and ints is not None:
                 self.view(eqn, found.part(spec, ints))
@@ -203,18 +213,27 @@ class _Rewriter(WrittenMaps):
         """Whether a loop is worth writing out, and not too long for it."""
         if not touches(eqn, self.groups):
             return False
-        cost = times * weight(eqn.regions[0])
-        if self.inside:
-            return True  # counted with the loop around
-        if cost > NEST or self.spent + cost > PROGRAM:
+        size = weight(eqn.regions[0])
+        if self.left is None:
+            cost = times * size
+            if cost > NEST or self.spent + cost > PROGRAM:
+                return False
+            self.spent += cost
+            return True
+        # What is inside was counted with the loop around, if its length was known.
+        more = 0 if is_counted(eqn) else (times - 1) * size
+        if more > self.left:
             return False
-        self.spent += cost
+        self.left -= more
         return True
 
     def write_out(self, write: Callable[[], None]) -> None:
-        self.inside += 1
+        outermost = self.left is None
+        if outermost:
+            self.left = NEST
         write()
-        self.inside -= 1
+        if outermost:
+            self.left = None
 
     def write_loop(self, eqn: Eqn, iterations: Sequence[int]) -> None:
         """The iterations of a `for_` one after another."""

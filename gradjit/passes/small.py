@@ -123,8 +123,9 @@ class Groups:
 
     def settle(self) -> bool:
         """Leave in memory what was lost; whether there was anything."""
+        found = not self.lost <= self.memory
         self.memory |= self.lost
-        found, self.lost = bool(self.lost), set()
+        self.lost = set()
         return found
 
     def some(self) -> bool:

@@ -35,18 +35,30 @@ def points(eqn: Eqn, bounds: Sequence[Atom]) -> tuple[int, ...] | None:
 
 
 def weight(block: Block) -> int:
-    """How many statements a block becomes once its small loops are written out."""
+    """How many statements a block becomes once its small loops are written out.
+
+    A loop whose length depends on one around it counts as one iteration.
+    """
     total = 0
     for eqn in block.eqns:
-        inside = sum(map(weight, eqn.regions))
-        if eqn.op.name == "for_":
-            found = trips(eqn, eqn.args[:3])
-            inside *= 1 if found is None else max(len(found), 1)
-        elif eqn.op.name == "map_":
-            known = integers(eqn.args[: eqn.params["ndim"]])
-            inside *= 1 if known is None else max(prod(known), 1)
-        total += 1 + inside
+        times = 1
+        if is_counted(eqn):
+            bounds = _bounds(eqn)
+            if eqn.op.name == "map_":
+                times = prod(integers(bounds) or ())
+            else:
+                times = len(trips(eqn, bounds) or (0,))
+        total += 1 + max(times, 1) * sum(map(weight, eqn.regions))
     return total
+
+
+def is_counted(eqn: Eqn) -> bool:
+    """Whether an equation is a loop that says itself how often it runs."""
+    return eqn.op.name in ("for_", "map_") and integers(_bounds(eqn)) is not None
+
+
+def _bounds(eqn: Eqn) -> Sequence[Atom]:
+    return eqn.args[: 3 if eqn.op.name == "for_" else eqn.params["ndim"]]
 
 
 def touches(eqn: Eqn, groups: Groups) -> bool:

@@ -140,6 +140,18 @@ class TestWhatStaysInMemory:
         assert len(g.source.splitlines()) < 60
         assert g(V3) == pytest.approx(f(V3))
 
+    def test_a_triangle_that_would_become_too_long(self) -> None:
+        def f(x: Any) -> Any:
+            y = np.zeros(30)
+            for i in range(30):
+                for j in range(i):
+                    y[i] += x[0] * y[j] + x[1]
+            return np.sum(y)
+
+        g = lowered(f, V3)
+        assert len(g.source.splitlines()) < 150
+        assert g(V3) == pytest.approx(f(V3))
+
     def test_an_argument_that_is_written_into(self) -> None:
         def f(x: Any) -> Any:
             x[0] = x[1] + 1.0
