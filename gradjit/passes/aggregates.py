@@ -8,7 +8,7 @@ from typing import Any
 from gradjit.ir.build import Builder, Frame, index
 from gradjit.ir.graph import Atom, Block, Const, Eqn, Graph, Value
 from gradjit.ir.op import lookup
-from gradjit.ir.types import BOOL, ArrayType, DType, ScalarType, Type
+from gradjit.ir.types import ArrayType, DType, ScalarType, Type
 from gradjit.passes.small import Groups, Small, extents, indices
 
 # What a value of the old program is in the new one: an atom, or an array as scalars.
@@ -141,4 +141,4 @@ def element_name(name: str, at: Sequence[int]) -> str:
 def nothing(dtype: DType) -> Const:
     """What stands for an element that is not set."""
     value = {"f": 0.0, "b": False}.get(dtype.kind, 0)
-    return Const(value, ScalarType(BOOL if dtype == BOOL else dtype))
+    return Const(value, ScalarType(dtype))

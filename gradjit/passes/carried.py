@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from gradjit.ir.graph import Atom, Block, Const, Eqn, Value, substitute
 from gradjit.ir.types import ScalarType
 from gradjit.passes.aggregates import Aggregates, Item, element_name
 from gradjit.passes.small import Small, extents, indices
+
+_A = TypeVar("_A", bound=Atom)
 
 
 class Carried(Aggregates):
@@ -67,35 +70,26 @@ class Carried(Aggregates):
         pairs = zip(eqn.outs, eqn.args[first:], strict=True)
         inits = [a for out, old in pairs for a in flat(self.handed(out, old))]
         regions = [self._body(eqn, region, head) for region in eqn.regions]
-        *_, (body, results) = regions
-        skip = len(body.params) - len(inits)
-        still = self._still(eqn, body.params[skip:], results)
-        blocks: list[Block] = []
-        for block, atoms in regions:
-            params = block.params[len(block.params) - len(inits) :]
-            kept = [p for k, p in enumerate(params) if k not in still]
-            ends = atoms
-            if block is body:
-                ends = [a for k, a in enumerate(atoms) if k not in still]
-            lead = block.params[: len(block.params) - len(inits)]
-            new = Block((*lead, *kept), block.eqns, tuple(ends))
-            blocks.append(substitute(new, {params[k]: inits[k] for k in still}))
-        parts = [self.parts(old) for old in eqn.outs]
-        every = [p for row in parts for p in row]
-        outs = tuple(p for k, p in enumerate(every) if k not in still)
-        kept = [a for k, a in enumerate(inits) if k not in still]
-        self.b.append(eqn.with_(args=(*head, *kept), outs=outs, regions=tuple(blocks)))
+        still = self._still(eqn, regions[-1], inits)
+        rows = [self.parts(old) for old in eqn.outs]
+        every = [part for row in rows for part in row]
+        new = eqn.with_(
+            args=(*head, *_without(inits, still)),
+            outs=tuple(_without(every, still)),
+            regions=tuple(
+                _narrowed(r, still, inits, r is regions[-1]) for r in regions
+            ),
+        )
+        self.b.append(new)
         at = 0
-        for old, row in zip(eqn.outs, parts, strict=True):
+        for old, row in zip(eqn.outs, rows, strict=True):
             numbers = range(at, at + len(row))
             atoms = [inits[k] if k in still else every[k] for k in numbers]
             self.env[old] = self.joined(old, atoms)
             at += len(row)
 
-    def _body(
-        self, eqn: Eqn, region: Block, head: Sequence[Atom]
-    ) -> tuple[Block, list[Atom]]:
-        """A region of a loop, and its results."""
+    def _body(self, eqn: Eqn, region: Block, head: Sequence[Atom]) -> Block:
+        """A region of a loop, with all elements as parameters and results."""
         count = len(eqn.outs)
         lead = region.params[: len(region.params) - count]
         params = [Value(p.type, p.name) for p in lead]
@@ -114,20 +108,22 @@ class Carried(Aggregates):
         else:
             results = list(map(self.scalar, region.results))
         self.b.frames.pop()
-        return Block(frame.params, tuple(frame.eqns), ()), results
+        return Block(frame.params, tuple(frame.eqns), tuple(results))
 
-    def _still(
-        self, eqn: Eqn, params: Sequence[Value], results: Sequence[Atom]
-    ) -> set[int]:
-        """The carried elements that the body does not change."""
+    def _still(self, eqn: Eqn, body: Block, inits: Sequence[Atom]) -> set[int]:
+        """The carried elements that the body does not change.
+
+        A Python number stays a carry, which has the width of an element.
+        """
+        params = body.params[len(body.params) - len(inits) :]
         out: set[int] = set()
         at = 0
         for old in eqn.outs:
             row = range(at, at + len(self.parts(old)))
             if self.groups.dissolves(old):
-                out |= {k for k in row if results[k] is params[k]}
+                out |= {k for k in row if body.results[k] is params[k]}
             at += len(row)
-        return out
+        return {k for k in out if not is_weak(inits[k])}
 
     # -------------------------------------------------------------------- maps
 
@@ -176,6 +172,26 @@ class Carried(Aggregates):
 def flat(item: Item) -> tuple[Atom, ...]:
     """The atoms that an item is made of."""
     return item.items if isinstance(item, Small) else (item,)
+
+
+def is_weak(atom: Atom) -> bool:
+    """Whether an atom is a Python number, which has no width of its own."""
+    return isinstance(atom.type, ScalarType) and atom.type.weak
+
+
+def _without(atoms: Sequence[_A], which: set[int]) -> list[_A]:
+    return [a for k, a in enumerate(atoms) if k not in which]
+
+
+def _narrowed(
+    region: Block, still: set[int], inits: Sequence[Atom], is_body: bool
+) -> Block:
+    """A region of a loop without carries that are always their initial values."""
+    skip = len(region.params) - len(inits)
+    lead, params = region.params[:skip], region.params[skip:]
+    results = _without(region.results, still) if is_body else region.results
+    block = Block((*lead, *_without(params, still)), region.eqns, tuple(results))
+    return substitute(block, {params[k]: inits[k] for k in still})
 
 
 def _alike(a: Atom, b: Atom, *inside: set[Value]) -> bool:

@@ -19,6 +19,7 @@ from gradjit.ir.build import index
 from gradjit.ir.graph import Atom, Block, Const, Eqn, Graph, Value
 from gradjit.ir.types import ScalarType, dims
 from gradjit.passes.aggregates import Item, nothing
+from gradjit.passes.carried import is_weak
 from gradjit.passes.small import Groups, Small, extents, indices, inside, integers
 from gradjit.passes.written_maps import WrittenMaps
 from gradjit.passes.written_out import (
@@ -88,7 +89,7 @@ class _Rewriter(WrittenMaps):
         """Scalar code, at the dtype that it had."""
         b = self.b
         args = [
-            self.wide(self.scalar(a), a, eqn) if _is_strong(a) else self.scalar(a)
+            self.wide(self.scalar(a), a, eqn) if not is_weak(a) else self.scalar(a)
             for a in eqn.args
         ]
         found = b.emit1(eqn.op, *args, name=eqn.out.name, **eqn.params)
@@ -101,7 +102,7 @@ class _Rewriter(WrittenMaps):
 
         A number that was stored into the array is there in place of it.
         """
-        if _is_strong(atom):
+        if not is_weak(atom):
             return atom
         if isinstance(atom, Const):
             return Const(atom.value, ScalarType(atom.type.dtype))
@@ -246,10 +247,6 @@ class _Rewriter(WrittenMaps):
             pairs = zip(eqn.outs, body.results, strict=True)
             carries = [self.handed(out, a) for out, a in pairs]
         self.env.update(zip(eqn.outs, carries, strict=True))
-
-
-def _is_strong(atom: Atom) -> bool:
-    return not (isinstance(atom.type, ScalarType) and atom.type.weak)
 
 
 _RULES: dict[str, Callable[[_Rewriter, Eqn], None]] = {

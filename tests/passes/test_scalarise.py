@@ -194,6 +194,23 @@ class TestDtypes:
         assert out.dtype == np.float64
         np.testing.assert_array_equal(out, f(x, 0.3))
 
+    def test_a_python_number_that_a_loop_hands_on(self) -> None:
+        def f(x: Any, s: float, n: int) -> Any:
+            y = np.zeros(2)
+            y[0] = s
+            for i in range(n):
+                y[1] += np.sum(y[0] * x) * i
+            if n > 2:
+                y[1] = y[0] * x[1]
+            return y[0] * x[0], y[1]
+
+        x = np.array([0.1, 0.2], dtype=np.float32)
+        g = gradjit.jit(f, static="x")
+        for n in (2, 3):
+            for got, want in zip(g(x, 0.3, n), f(x, 0.3, n), strict=True):
+                assert got == pytest.approx(want, rel=1e-15)
+                assert got.dtype == np.float64
+
     def test_integers_and_bools(self) -> None:
         def f(k: Any) -> Any:
             y = np.zeros(3, dtype=np.int64)
