@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from gradjit.ir.build import Builder, Frame, index
+from gradjit.ir.build import Builder, index
 from gradjit.ir.graph import Atom, Block, Const, Eqn, Graph, Value
 from gradjit.ir.op import lookup
 from gradjit.ir.types import ArrayType, DType, ScalarType, Type
@@ -23,6 +24,7 @@ class Aggregates:
         groups: What is to live in scalars.
         env: What each value of the old program is in the new one.
         free: Arguments that nothing writes into: their elements are loaded once.
+        arrays: What was made in memory, by its elements.
     """
 
     def __init__(self, groups: Groups) -> None:
@@ -30,6 +32,7 @@ class Aggregates:
         self.groups = groups
         self.env: dict[Value, Item] = {}
         self.free: set[Atom] = set()
+        self.arrays: dict[tuple[Any, ...], Value] = {}
 
     def program(self, graph: Graph) -> Graph:
         """The whole program."""
@@ -78,28 +81,50 @@ class Aggregates:
 
     def load(self, array: Atom, at: Sequence[int]) -> Atom:
         """An element of an array in memory; of an argument, in front of all loops."""
-        rest: list[Frame] = []
-        if array in self.free:
-            rest = self.b.frames[1:]
-            del self.b.frames[1:]
         spec, ints = "i" * len(at), [index(i) for i in at]
-        out = self.b.emit1("index", array, *ints, spec=spec, dims=(), checked=False)
+        with self.frame(0 if array in self.free else len(self.b.frames) - 1):
+            return self.b.emit1(
+                "index", array, *ints, spec=spec, dims=(), checked=False
+            )
+
+    @contextmanager
+    def frame(self, depth: int) -> Generator[None]:
+        """Append to the open block at this depth."""
+        rest = self.b.frames[depth + 1 :]
+        del self.b.frames[depth + 1 :]
+        yield
         self.b.frames.extend(rest)
-        return out
 
     # ------------------------------------------------------------------ making
 
     def made(self, small: Small, dtype: DType, name: str) -> Atom:
-        """An array in memory with these elements."""
+        """An array in memory with these elements, made as far outside as they are."""
         if small.origin is not None:
             return small.origin
+        if _is_uniform(small.items):
+            return self.filled_with(small, dtype, name)
+        key = (dtype, small.dims, small.items)
+        depth = self.depth(small.items)
+        found = self.arrays.get(key)
+        if found is None or found not in self.b.frames[depth].values:
+            with self.frame(depth):
+                found = self.arrays[key] = self.filled_with(small, dtype, name)
+        return found
+
+    def depth(self, items: Sequence[Atom]) -> int:
+        """The innermost block that defines one of these."""
+        frames = self.b.frames
+        for depth in range(len(frames) - 1, 0, -1):
+            if any(a in frames[depth].values for a in items):
+                return depth
+        return 0
+
+    def filled_with(self, small: Small, dtype: DType, name: str) -> Value:
         shape = [index(n) for n in small.dims]
         type_ = ArrayType(dtype, small.dims)
         params = {"dtype": dtype, "dims": small.dims}
-        first, *others = small.items
-        if isinstance(first, Const) and all(
-            isinstance(a, Const) and a.key() == first.key() for a in others
-        ):
+        if _is_uniform(small.items):
+            first = small.items[0]
             return self.fresh("full", type_, first, *shape, name=name, **params)
         out = self.fresh("empty", type_, *shape, name=name, **params)
         for at, item in zip(indices(small.dims), small.items, strict=True):
@@ -108,7 +133,7 @@ class Aggregates:
 
     def stored(
         self, array: Atom, item: Atom, at: Sequence[Atom], name: str, op: str = "store"
-    ) -> Atom:
+    ) -> Value:
         """A version of an array in memory with another element."""
         params = {"spec": "i" * len(at), "checked": False}
         return self.fresh(op, array.type, array, item, *at, name=name, **params)
@@ -131,6 +156,12 @@ class Aggregates:
         if name and plain and item in self.b.frames[-1].values:
             object.__setattr__(item, "name", name)
         return item
+
+
+def _is_uniform(items: Sequence[Atom]) -> bool:
+    """Whether all elements are the same number."""
+    keys = {a.key() for a in items if isinstance(a, Const)}
+    return len(keys) == 1 and all(isinstance(a, Const) for a in items)
 
 
 def element_name(name: str, at: Sequence[int]) -> str:

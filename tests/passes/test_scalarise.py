@@ -166,6 +166,34 @@ class TestWhatStaysInMemory:
         assert allocated(g) == []
 
 
+class TestWhatIsMadeInMemory:
+    def test_a_factor_of_large_products_is_made_once(self) -> None:
+        def f(points: Any, x: Any, n: int) -> Any:
+            turn = np.zeros((3, 3))
+            turn[0, 1], turn[1, 0], turn[2, 2] = x[0], -x[0], 1.0
+            for _ in range(n):
+                points = points @ turn
+            return points
+
+        g = gradjit.jit(f, static={"points": -1})
+        points = np.arange(12.0).reshape(4, 3)
+        np.testing.assert_allclose(g(points, V3, 3), f(points, V3, 3))
+        assert g.source.index("turn[0, 1] = ") < g.source.index("\n    for ")
+
+    def test_a_result_that_is_written_into_as_well(self) -> None:
+        def f(x: Any, k: int) -> Any:
+            y = x * 2.0
+            y[0] += 1.0
+            z = y.copy()
+            z[k] = 9.0
+            return y, z, y[0] * x
+
+        out = gradjit.jit(f, static="x")(V3, 1)
+        for got, want in zip(out, f(V3, 1), strict=True):
+            np.testing.assert_array_equal(got, want)
+        assert not np.shares_memory(out[0], out[1])
+
+
 class TestDtypes:
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
     def test_floats_keep_their_width(self, dtype: Any) -> None:
