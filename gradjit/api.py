@@ -8,7 +8,7 @@ Each transform takes a function and gives one; `grad`, `value_and_grad`, `hvp`,
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Fn = Callable[..., Any]
 Argnums = int | tuple[int, ...]
-Static = str | tuple[str, ...]
+Static = str | tuple[str, ...] | Mapping[str, int | tuple[int, ...] | None]
 
 
 def grad(
@@ -53,7 +53,8 @@ def grad(
             gradient, a tuple gives a tuple of them.
         has_aux: Whether `f` returns a pair, of which the second is only passed on.
         fastmath: Allow reordering of arithmetic, and take NaN and infinity as absent.
-        static: Names of parameters that are compiled for their exact extents.
+        static: Names of parameters that are compiled for their exact extents, or, as
+            in `{"cameras": -1}`, with the axes for which that holds (None: all).
         parallel: Run `numba.prange` loops, and big loops over elements, on threads.
         memory: What may be saved for the way back, in bytes or as "256MB". Where a
             loop needs more, it is cut into segments that are run again.
@@ -111,7 +112,8 @@ def value_and_grad(
         argnums: Positions of the arguments to differentiate by.
         has_aux: Whether `f` returns a pair, of which the second is only passed on.
         fastmath: Allow reordering of arithmetic, and take NaN and infinity as absent.
-        static: Names of parameters that are compiled for their exact extents.
+        static: Names of parameters that are compiled for their exact extents, or, as
+            in `{"cameras": -1}`, with the axes for which that holds (None: all).
         parallel: Run `numba.prange` loops, and big loops over elements, on threads.
         memory: What may be saved for the way back, in bytes or as "256MB". Where a
             loop needs more, it is cut into segments that are run again.
@@ -147,7 +149,8 @@ def jit(
     Args:
         f: The function.
         fastmath: Allow reordering of arithmetic, and take NaN and infinity as absent.
-        static: Names of parameters that are compiled for their exact extents.
+        static: Names of parameters that are compiled for their exact extents, or, as
+            in `{"cameras": -1}`, with the axes for which that holds (None: all).
         parallel: Run `numba.prange` loops, and big loops over elements, on threads.
 
     Returns:
@@ -177,7 +180,8 @@ def hvp(
         f: The function. Its result is a float scalar.
         argnums: Positions of the arguments to differentiate by, twice.
         fastmath: Allow reordering of arithmetic, and take NaN and infinity as absent.
-        static: Names of parameters that are compiled for their exact extents.
+        static: Names of parameters that are compiled for their exact extents, or, as
+            in `{"cameras": -1}`, with the axes for which that holds (None: all).
         parallel: Run `numba.prange` loops, and big loops over elements, on threads.
 
     Returns:
@@ -216,7 +220,8 @@ def jacobian(
         f: The function. Its results are floats, arrays or scalars.
         argnums: Positions of the arguments to differentiate by.
         fastmath: Allow reordering of arithmetic, and take NaN and infinity as absent.
-        static: Names of parameters that are compiled for their exact extents.
+        static: Names of parameters that are compiled for their exact extents, or, as
+            in `{"cameras": -1}`, with the axes for which that holds (None: all).
         parallel: Run `numba.prange` loops, and big loops over elements, on threads.
 
     Returns:
@@ -250,7 +255,8 @@ def hessian(
         f: The function. Its result is a float scalar.
         argnums: Positions of the arguments to differentiate by, twice.
         fastmath: Allow reordering of arithmetic, and take NaN and infinity as absent.
-        static: Names of parameters that are compiled for their exact extents.
+        static: Names of parameters that are compiled for their exact extents, or, as
+            in `{"cameras": -1}`, with the axes for which that holds (None: all).
         parallel: Run `numba.prange` loops, and big loops over elements, on threads.
 
     Returns:

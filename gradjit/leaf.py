@@ -17,6 +17,8 @@ from gradjit.errors import DtypeError, GradjitError
 from gradjit.ir.types import DTYPES, FLOAT, INT, ArrayType, DType, ScalarType
 
 Array = np.ndarray[Any, Any]
+# Axes whose extents are part of the key, counted as in NumPy; None for all.
+Axes = tuple[int, ...] | None
 Kind = Literal["float", "int", "scalar", "zero", "array"]
 
 _TYPES: dict[DType, DType] = {d: d for d in DTYPES}
@@ -67,14 +69,14 @@ _FLOAT = Spec("float", np.dtype(np.float64))
 _INT = Spec("int", np.dtype(np.int64))
 
 
-def prepare(leaf: Any, static: bool = False) -> tuple[Spec, Any]:
+def prepare(leaf: Any, static: Axes = ()) -> tuple[Spec, Any]:
     """The spec of a leaf, and the value that compiled code is called with.
 
     The value is the leaf itself where that will do.
 
     Args:
         leaf: A number or an array.
-        static: Whether all extents are part of the key.
+        static: The axes whose extents are part of the key.
     """
     if type(leaf) is float:
         return _FLOAT, leaf
@@ -93,7 +95,7 @@ def prepare(leaf: Any, static: bool = False) -> tuple[Spec, Any]:
     )
 
 
-def _array(x: Array, static: bool) -> tuple[Spec, Any]:
+def _array(x: Array, static: Axes) -> tuple[Spec, Any]:
     if isinstance(x, np.matrix | np.ma.MaskedArray):
         raise DtypeError(
             f"{type(x).__name__} is not a plain array: its operators mean other things",
@@ -102,13 +104,26 @@ def _array(x: Array, static: bool) -> tuple[Spec, Any]:
     dtype = _native(x.dtype, x)
     if x.ndim == 0:
         return Spec("zero", dtype), x.astype(dtype, copy=False)[()]
-    spec = Spec("array", dtype, tuple(n if n == 1 or static else None for n in x.shape))
+    spec = Spec("array", dtype, _dims(x, static))
     flags = x.flags
     if type(x) is np.ndarray and x.dtype is dtype and flags.carray:
         return spec, x
     if x.dtype.isnative and flags.carray:
         return spec, np.asarray(x).view(dtype)
     return spec, np.array(x, dtype=dtype, order="C", subok=False)
+
+
+def _dims(x: Array, static: Axes) -> tuple[int | None, ...]:
+    """The extents of an array that are part of the key."""
+    if static is None:
+        return x.shape
+    if not static:
+        return tuple(n if n == 1 else None for n in x.shape)
+    for k in static:
+        if not -x.ndim <= k < x.ndim:
+            raise GradjitError(f"static names axis {k} of an array of {x.ndim} axes")
+    known = {k % x.ndim for k in static}
+    return tuple(n if n == 1 or k in known else None for k, n in enumerate(x.shape))
 
 
 def _native(dtype: DType, leaf: Any) -> DType:

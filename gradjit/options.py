@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from gradjit.errors import GradjitError
+from gradjit.leaf import Axes
 from gradjit.passes.memory import Memory
 
 
@@ -17,14 +19,15 @@ class Options:
     Attributes:
         fastmath: Let Numba reorder and contract floating-point arithmetic, and take
             NaN and infinity as absent.
-        static: Names of parameters that are compiled for their exact extents.
+        static: Names of parameters that are compiled for their exact extents, each
+            with the axes that are meant (None: all).
         parallel: Run loops over `numba.prange` and big loops over elements on several
             threads.
         memory: What values saved for the way back may take.
     """
 
     fastmath: bool = False
-    static: tuple[str, ...] = ()
+    static: tuple[tuple[str, Axes], ...] = ()
     parallel: bool = False
     memory: Memory | None = None
 
@@ -36,7 +39,8 @@ class Options:
     def note(self) -> str:
         """What differs from the defaults, as text."""
         parts = ["fastmath"] * self.fastmath + ["parallel"] * self.parallel
-        parts += [f"static: {', '.join(self.static)}"] * bool(self.static)
+        named = ", ".join(name + _shown(axes) for name, axes in self.static)
+        parts += [f"static: {named}"] * bool(named)
         if self.memory is not None:
             parts.append(f"memory: {self.memory.budget} bytes")
         return f"; {', '.join(parts)}" if parts else ""
@@ -49,11 +53,46 @@ def make_options(
     memory: int | str | None = None,
 ) -> Options:
     """Options from what the user wrote."""
-    names: tuple[Any, ...] = (static,) if isinstance(static, str) else tuple(static)
-    if not all(isinstance(name, str) for name in names):
-        raise GradjitError(f"static takes names of parameters, not {static!r}")
     limit = None if memory is None else Memory(_bytes(memory))
-    return Options(bool(fastmath), names, bool(parallel), limit)
+    return Options(bool(fastmath), _exact(static), bool(parallel), limit)
+
+
+def _exact(static: Any) -> tuple[tuple[str, Axes], ...]:
+    """The parameters that `static` names, with their axes."""
+    named: dict[Any, Any] = {}
+    if isinstance(static, Mapping):
+        named.update(cast("Mapping[Any, Any]", static))
+    elif isinstance(static, str):
+        named[static] = None
+    elif isinstance(static, Iterable):
+        named.update((name, None) for name in cast("Iterable[Any]", static))
+    else:
+        named[static] = None
+    if not all(isinstance(name, str) for name in named):
+        raise GradjitError(
+            f"static takes names of parameters, not {static!r}",
+            hint='Write static="x", static=("x", "y") or static={"x": -1}.',
+        )
+    return tuple((name, _axes(name, axes)) for name, axes in named.items())
+
+
+def _axes(name: str, axes: Any) -> Axes:
+    """The axes of a parameter, as in NumPy: a number, a tuple of them, or None."""
+    if axes is None:
+        return None
+    several = isinstance(axes, tuple)
+    numbers = cast("tuple[Any, ...]", axes) if several else (axes,)
+    if not all(isinstance(k, int) and not isinstance(k, bool) for k in numbers):
+        raise GradjitError(
+            f"static gives {name} the axes {axes!r}",
+            hint="Axes are a number, a tuple of numbers, or None for all of them.",
+        )
+    return numbers
+
+
+def _shown(axes: Axes) -> str:
+    """Axes as they stand in a header."""
+    return "" if axes is None else f"[{', '.join(map(str, axes))}]"
 
 
 _UNITS = {

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ from gradjit.errors import (
     UnsupportedError,
 )
 from gradjit.ir.tree import Tree, flatten, is_number
-from gradjit.leaf import Spec, prepare
+from gradjit.leaf import Axes, Spec, prepare
 from gradjit.options import Options
 from gradjit.signature import Call, Function, leaf_paths
 
@@ -239,20 +239,36 @@ class Transformed:
         bound = self._bind(args, kwargs)
         leaves, tree = flatten(bound, is_number)
         static = self._static_leaves(tree)
-        prepared = [prepare(x, k in static) for k, x in enumerate(leaves)]
+        prepared = [prepare(x, static.get(k, ())) for k, x in enumerate(leaves)]
         specs = tuple(spec for spec, _ in prepared)
         values = tuple(value for _, value in prepared)
         own = self._transform.layout == "own" and bound[2]
         return Call(tree, specs, values, tuple(leaves), bound[2][0] if own else None)
 
-    def _static_leaves(self, tree: Tree) -> set[int]:
-        """Leaves of parameters that are compiled for their extents."""
-        names = self._options.static
-        if not names:
-            return set()
+    def _static_leaves(self, tree: Tree) -> dict[int, Axes]:
+        """Leaves of parameters that are compiled for their extents, and the axes."""
+        named = dict(self._options.static)
+        if not named:
+            return {}
         paths = leaf_paths(self._function.signature, tree)
         roots = [re.split(r"[\[.]", path)[0] for path in paths]
-        return {k for k, root in enumerate(roots) if root in names}
+        self._refuse_unknown(named)
+        return {k: named[root] for k, root in enumerate(roots) if root in named}
+
+    def _refuse_unknown(self, named: Iterable[str]) -> None:
+        """Refuse a name in `static` that no parameter has."""
+        signature = self._function.signature
+        if signature is None:
+            return
+        known = signature.parameters
+        if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values()):
+            return
+        wrong = [name for name in named if name not in known]
+        if wrong:
+            raise GradjitError(
+                f"static names {wrong[0]}, which is no parameter of"
+                f" {self._function.name}({', '.join(known)})"
+            )
 
     def _find(self, call: Call) -> Compiled | None:
         """Code that fits; that which knows most about extents first."""

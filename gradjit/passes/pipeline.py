@@ -2,8 +2,10 @@
 
     simplify   constants, repeated work                  graph   -> graph
     eliminate  dead code                                 graph   -> graph
+    reuse      repeated branches and loops               graph   -> graph
     unread     stores that nobody reads                  graph   -> graph
     fuse       array ops become loops over elements      graph   -> program
+    scalarise  small arrays of known shape              program -> program
     unroll     loops over a few neighbours               program -> program
     settle     a zero and what is added to it, one store program -> program
     turn       loops that may count up                   program -> program
@@ -40,8 +42,10 @@ from gradjit.passes.name import name
 from gradjit.passes.parallel import parallelise, serialise
 from gradjit.passes.place import place
 from gradjit.passes.remat import itself
+from gradjit.passes.reuse import reuse
 from gradjit.passes.rotate import rotate
 from gradjit.passes.rows import share_rows
+from gradjit.passes.scalarise import scalarise
 from gradjit.passes.settle import settle
 from gradjit.passes.shrink import shrink
 from gradjit.passes.simplify import simplify
@@ -86,7 +90,7 @@ def prepare(block: Block) -> Block:
 
 def optimise(graph: Graph, stages: Stages) -> Graph:
     """The simplified graph, from which it is seen what has to be returned."""
-    graph = simplify(eliminate(simplify(graph)))
+    graph = reuse(simplify(eliminate(simplify(graph))))
     return stages.keep("simplify", simplify(eliminate(simplify(unread(graph)))))
 
 
@@ -117,6 +121,7 @@ def lower(
     """
     graph = stages.keep("eliminate", eliminate(graph if parallel else serialise(graph)))
     graph = stages.keep("fuse", hoist(eliminate(fuse(graph, parallel))), "program")
+    graph = stages.keep("scalarise", eliminate(scalarise(graph)), "program")
     graph = stages.keep("unroll", unroll(graph), "program")
     graph = stages.keep("settle", settle(graph), "program")
     graph = stages.keep("turn", eliminate(turn(graph)), "program")

@@ -15,6 +15,7 @@ from gradjit.ir.types import INDEX, ScalarType
 from gradjit.passes.chains import Chains
 from gradjit.passes.remains import Remains
 from gradjit.passes.saved import Region, Save
+from gradjit.passes.small import extents
 
 WHOLE = ScalarType(INDEX.dtype)
 _FUEL = 40  # equations that are recomputed for one value, at most
@@ -78,9 +79,15 @@ class Recompute:
 
     @staticmethod
     def is_cheap(eqn: Eqn) -> bool:
-        """Whether an equation may be computed again; arithmetic of integers may."""
+        """Whether an equation may be computed again.
+
+        Arithmetic of integers may, and so may stores into small arrays of known shape,
+        which are going to live in scalars.
+        """
         if eqn.regions or len(eqn.outs) != 1:
             return False
+        if eqn.op.name in ("empty", "store"):
+            return extents(eqn.out.type) is not None
         counts = eqn.op.kind == "elementwise" and eqn.out.type.dtype.kind in "ib"
         return eqn.op.cheap or counts
 

@@ -20,6 +20,7 @@ from gradjit.ir.types import ArrayType
 from gradjit.ops.region import Writer
 from gradjit.passes.alias import is_array, is_view, overwritten
 from gradjit.passes.columns import stored
+from gradjit.passes.small import extents
 
 Shapes = Mapping[Value, tuple[Atom, ...]]
 
@@ -128,12 +129,14 @@ class _Recycler:
             buffer.name = buffer.name or value.name
 
     def key(self, value: Value) -> tuple[object, ...] | None:
-        """Element type and extents."""
+        """Element type and extents; None for arrays that may live in scalars."""
         shape = self.shapes.get(value)
         if shape is None or not isinstance(value.type, ArrayType):
             return None
-        extents = (e.value if isinstance(e, Const) else e for e in shape)
-        return (value.type.dtype, *extents)
+        if extents(value.type) is not None:
+            return None
+        known = (e.value if isinstance(e, Const) else e for e in shape)
+        return (value.type.dtype, *known)
 
     # -------------------------------------------------------------------- reuse
 

@@ -271,6 +271,40 @@ class TestExtents:
         assert count(f) == 2
         assert "shape" not in f.source
 
+    def test_static_extents_of_some_axes(self) -> None:
+        f = gradjit.grad(lambda m: np.sum(m[:, 0] * m[:, -1]), static={"m": -1})
+        for rows in (2, 5, 4):
+            m = np.arange(3.0 * rows).reshape(rows, 3)
+            want = np.zeros((rows, 3))
+            want[:, 0], want[:, 2] = m[:, 2], m[:, 0]
+            np.testing.assert_array_equal(f(m), want)
+        assert count(f) == 1
+        assert "static: m[-1]" in f.source
+        f(np.ones((2, 4)))
+        assert count(f) == 2
+
+    def test_static_axes_of_all_arrays_in_a_container(self) -> None:
+        f = gradjit.jit(lambda p: p["a"].sum() + p["b"].sum(), static={"p": (0,)})
+        f({"a": np.ones(3), "b": np.ones((3, 2))})
+        f({"a": np.ones(3), "b": np.ones((3, 5))})
+        assert count(f) == 1
+        f({"a": np.ones(2), "b": np.ones((3, 5))})
+        assert count(f) == 2
+
+    def test_static_that_names_nothing(self) -> None:
+        f = gradjit.jit(lambda x, y: x + y, static="z")
+        with pytest.raises(
+            GradjitError, match=r"static names z, which is no parameter"
+        ):
+            f(X, X)
+        f = gradjit.jit(lambda x: x + 1.0, static={"x": 1})
+        with pytest.raises(GradjitError, match="axis 1 of an array of 1 axes"):
+            f(X)
+        with pytest.raises(GradjitError, match="static takes names of parameters"):
+            gradjit.jit(lambda x: x, static=0)
+        with pytest.raises(GradjitError, match=r"static gives x the axes 'rows'"):
+            gradjit.jit(lambda x: x, static={"x": "rows"})
+
 
 class TestEffects:
     def test_jit_writes_into_arguments(self) -> None:

@@ -20,6 +20,7 @@ PAGES = [
     "docs/how-it-works.md",
     "docs/loops.md",
     "docs/parallel.md",
+    "docs/small-arrays.md",
 ]
 
 

@@ -99,7 +99,7 @@ def overwritten_by_a_loop_around(x: Any) -> Any:
 
 def overwritten_through_an_index_array(x: Any) -> Any:
     y, at = x.copy(), np.array([3, 1, 3, 0])
-    for i in range(1, 4):
+    for i in range(1, len(x) - 3):
         y[at[i]] = np.sin(y[i]) * y[i - 1]
     return np.sum(y)
 

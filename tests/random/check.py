@@ -16,12 +16,14 @@ import numpy as np
 import gradjit
 from gradjit.ops.evaluate import evaluate
 from tests.random.oracle import complex_step
-from tests.random.programs import arguments, program
+from tests.random.programs import SIZE, arguments, program
 
 Outcome = Literal["ok", "refused", "unclear"]
 
-# Some programs run once more with so little memory that loops are cut.
+# Some programs run once more with so little memory that loops are cut, and others with
+# arrays of known shape, most of which then live in scalars.
 LIMITED = {"memory": 4000}
+EXACT = {"static": ("x", "w", "p")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,8 @@ def check(case: Case, folder: Path, limit: bool = True) -> Outcome:
         if limit and case.seed % 16 == 0:
             with suppress(MemoryError):  # this program cannot do with so little
                 _gradients(case, function, want, LIMITED)
+        if case.seed % 4 == 2:
+            _gradients(case, _of_known_length(function), want, EXACT)
         if case.seed % 4 == 0:
             _effects(case, function, want)
         if case.seed % 16 == 1:
@@ -112,6 +116,15 @@ def check(case: Case, folder: Path, limit: bool = True) -> Outcome:
             return "refused"
         raise
     return "ok" if _is_clear(case, want) else "unclear"
+
+
+def _of_known_length(function: FunctionType) -> Any:
+    """The program with `n` as a part of it."""
+
+    def program(x: Any, w: Any, s: Any, p: Any, n: int) -> Any:
+        return function(x, w, s, p, SIZE)
+
+    return program
 
 
 def _is_clear(case: Case, want: Expected) -> bool:
