@@ -80,9 +80,11 @@ def _elements(block: Block, serial: set[Value], ops: Mapping[str, Op]) -> Block:
 
 
 def _is_worth_it(eqn: Eqn) -> bool:
-    """Not where the result is an integer, or a root."""
+    """Not where the result is an integer, or a root; a whole power is a few products."""
     if not is_float(eqn.out.type):
         return False
     last = eqn.args[-1]
+    if eqn.op.name == "pow" and not is_float(last.type):
+        return False
     root = isinstance(last, Const) and last.value in _ROOTS
     return not (root and eqn.op.name == "pow")
