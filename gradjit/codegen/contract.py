@@ -25,14 +25,16 @@ def contraction(eqn: Eqn, expr: Writer) -> str:
         x, y, a, b = y, x, b, a
     first = _operand(expr, x, transposed=len(a) == 2 and a[0] == inner)
     second = _operand(expr, y, transposed=len(b) == 2 and b[1] == inner)
-    return f"np.dot({first}, {second})"
+    call = "la.matmul" if expr.runtime else "np.dot"
+    return f"{call}({first}, {second})"
 
 
 def _operand(expr: Writer, atom: Atom, transposed: bool) -> str:
     """An operand as BLAS takes it: contiguous, or the transpose of that."""
     eqn = expr.named.inlined.get(atom) if isinstance(atom, Value) else None
     text = expr.atom(atom, ATOM)
-    if eqn is not None and eqn.op.name == "index" and not contiguous(eqn):
+    strided = eqn is not None and eqn.op.name == "index" and not contiguous(eqn)
+    if strided and not expr.runtime:
         text = f"np.ascontiguousarray({text})"
     if not transposed:
         return text

@@ -275,6 +275,8 @@ def times_printed(eqn: Eqn, k: int) -> int:
     if eqn.op.name == "map_" and k < eqn.params["ndim"]:
         # An extent stands in the allocation of a result, and in the loop.
         return 2 if any(isinstance(o.type, ArrayType) for o in eqn.outs) else 1
+    if eqn.op.name == "powi":
+        return 2 if eqn.params["n"] == 2 else 1  # a square is `x * x`
     text = eqn.op.text
     return max(1, text.count(f"{{{k}}}")) if text else 1
 

@@ -78,14 +78,14 @@ def optimise(graph: Graph, stages: Stages) -> Graph:
 
 
 def lower(
-    graph: Graph, stages: Stages, vector_math: bool = True, parallel: bool = False
+    graph: Graph, stages: Stages, runtime: bool = True, parallel: bool = False
 ) -> Named:
     """The program that is printed.
 
     Args:
         graph: A simplified graph.
         stages: Where the stages in between are kept.
-        vector_math: Whether loops may call `gradjit.vectormath`.
+        runtime: Whether the program may call gradjit's runtime modules.
         parallel: Whether loops may run on several threads.
     """
     graph = stages.keep("eliminate", eliminate(graph if parallel else serialise(graph)))
@@ -95,7 +95,7 @@ def lower(
     graph = stages.keep("turn", eliminate(turn(graph)), "program")
     graph = stages.keep("rotate", rotate(graph), "program")
     graph = stages.keep("sink", sink(graph), "program")
-    if vector_math:
+    if runtime:
         graph = stages.keep("vectorise", vectorise(graph), "program")
     graph = stages.keep("place", itself(place(graph)), "program")
     if parallel:
