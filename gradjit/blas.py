@@ -301,7 +301,7 @@ def _new(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     right = _matrix(context, builder, b, y, column=True)
     extents = [left.rows] * (a.ndim == 2) + [right.columns] * (b.ndim == 2)
     array = allocate(context, builder, kind, extents)
-    value = array._getvalue()  # noqa: SLF001 - how Numba's proxies are read
+    value = array._getvalue()
     _multiply(context, builder, (a, b, kind), (x, y, value), keep=False)
     return new_result(context, builder, kind, array)
 

@@ -107,7 +107,9 @@ def allocate(
         wrong = builder.or_(wrong, builder.extract_value(product, 1))
         strides.insert(0, count)
     with builder.if_then(wrong, likely=False):
-        message = "negative dimensions are not allowed, and the array must not be too big"
+        message = (
+            "negative dimensions are not allowed, and the array must not be too big"
+        )
         context.call_conv.return_user_exc(builder, ValueError, (message,))
     align = context.get_preferred_array_alignment(array_type.dtype)
     info = context.nrt.meminfo_alloc_aligned(
@@ -127,7 +129,7 @@ def allocate(
 
 def new_result(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
     """A new array as the value of a call."""
-    value = array._getvalue()  # noqa: SLF001 - how Numba's proxies are read
+    value = array._getvalue()
     return imputils.impl_ret_new_ref(context, builder, array_type, value)
 
 

@@ -62,7 +62,9 @@ def emit(
     third = [*imports, *(["import numpy as np"] if "np" in used else [])]
     if "numba" in used and "import numba" not in third:
         third.append("import numba")
-    own = [f"from gradjit import {m} as {short}" for short, m in _RUNTIME if short in used]
+    own = [
+        f"from gradjit import {m} as {short}" for short, m in _RUNTIME if short in used
+    ]
     head = [_docstring(title, notes)] if title else []
     groups = ["\n".join(sorted(g)) for g in (needed, third, own) if g]
     parts = [*head, *(["\n\n".join(groups)] if groups else [])]
