@@ -113,6 +113,12 @@ def _multiply(
     left = _matrix(context, builder, a, x, column=False)
     right = _matrix(context, builder, b, y, column=True)
     result = _matrix(context, builder, out, z, column=b.ndim == 1)
+    wrong = builder.icmp_signed("!=", left.columns, right.rows)
+    for have, want in ((result.rows, left.rows), (result.columns, right.columns)):
+        wrong = builder.or_(wrong, builder.icmp_signed("!=", have, want))
+    with builder.if_then(wrong, likely=False):
+        message = "extents of the operands of a matrix product differ"
+        context.call_conv.return_user_exc(builder, ValueError, (message,))
     single = out.dtype == types.float32
     element = ir.FloatType() if single else ir.DoubleType()
     function = _product(builder.module, element, "s" if single else "d")

@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 
 from gradjit.codegen import flow
-from gradjit.codegen.contract import contraction
+from gradjit.codegen.contract import contraction, product_into
 from gradjit.codegen.expr import ATOM, Writer, number, tuple_text
 from gradjit.codegen.lines import Lines
 from gradjit.codegen.nest import print_map
@@ -214,8 +214,14 @@ class Printer:
         array, value, *index = eqn.args
         if eqn.params.get("checked"):
             raise InternalError("a checked store reached the emitter")
-        inside = self.expr.subscript(eqn.params["spec"], tuple(index))
-        self.write(f"{self.expr.atom(array, 20)}[{inside}]", value, sign)
+        spec, base = eqn.params["spec"], self.expr.atom(array, ATOM)
+        target = f"{base}[{self.expr.subscript(spec, tuple(index))}]"
+        product = self.named.inlined.get(value) if isinstance(value, Value) else None
+        if product is None or product.op.name != "contract" or not self.expr.runtime:
+            self.write(target, value, sign)
+            return
+        whole = set(spec) == {":"}
+        self.out.add(product_into(product, self.expr, base if whole else target, sign))
 
     def write(self, target: str, value: Atom, sign: str = "=") -> None:
         """`target = value`, or `target += ...` if the value starts from the target."""

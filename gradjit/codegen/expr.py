@@ -198,7 +198,7 @@ class Writer:
         """What stands between the brackets."""
         items: list[str] = []
         rest = list(index)
-        for char in spec:
+        for char in spec.rstrip(":") or ":":
             if char == "i":
                 items.append(self.atom(rest.pop(0)))
             elif char == "s":

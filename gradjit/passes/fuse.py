@@ -20,6 +20,7 @@ from gradjit.errors import InternalError
 from gradjit.ir.build import Builder, index
 from gradjit.ir.graph import Atom, Block, Eqn, Graph, Value, values, walk
 from gradjit.ir.types import dims
+from gradjit.passes.accumulate import accumulate, whole_values
 from gradjit.passes.cluster import Cluster
 from gradjit.passes.dce import eliminate
 from gradjit.passes.demand import Recorder
@@ -43,11 +44,12 @@ from gradjit.passes.usage import Defs, learn, view_root
 DEAR = 7
 
 
-def fuse(graph: Graph) -> Graph:
+def fuse(graph: Graph, in_place: bool = True) -> Graph:
     """The graph with loops in place of array expressions.
 
     Args:
         graph: A valid graph of the `graph` stage.
+        in_place: Whether a product of matrices may go into an array that is there.
 
     Returns:
         A graph of the `program` stage with the same meaning, up to the order of sums.
@@ -55,7 +57,13 @@ def fuse(graph: Graph) -> Graph:
     normal = normalise(eliminate(graph))
     fuser = Fuser(normal)
     program = Graph(graph.name, fuser.block(normal.graph.block), graph.mutated)
-    return recycle(eliminate(hoist(program)), fuser.shapes)
+    program = recycle(eliminate(hoist(program)), fuser.shapes)
+    if not in_place:
+        return program
+    updates = {
+        v for old in whole_values(normal.graph.block) if (v := fuser.env.get(old))
+    }
+    return eliminate(accumulate(program, fuser.shapes, updates))
 
 
 class Fuser:
@@ -162,10 +170,10 @@ class Fuser:
     def block(self, block: Block) -> Block:
         """A block rebuilt, with fresh parameters."""
         params = tuple(Value(p.type, p.name) for p in block.params)
-        self.env.update(zip(block.params, params, strict=True))
         self.b.open(params)
         for a, b in self.equal.get(block, ()):
             self.facts.vanish(a - b)
+        self.define_all(block.params, params)
         plan = Plan(block, self.recorder, self.defs, self.memory)
         _Schedule(self, plan).run()
         return self.b.close([self.value(r) for r in block.results])

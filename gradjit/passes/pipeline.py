@@ -89,7 +89,7 @@ def lower(
         parallel: Whether loops may run on several threads.
     """
     graph = stages.keep("eliminate", eliminate(graph if parallel else serialise(graph)))
-    graph = stages.keep("fuse", hoist(eliminate(fuse(graph))), "program")
+    graph = stages.keep("fuse", hoist(eliminate(fuse(graph, runtime))), "program")
     graph = stages.keep("unroll", unroll(graph), "program")
     graph = stages.keep("settle", settle(graph), "program")
     graph = stages.keep("turn", eliminate(turn(graph)), "program")
