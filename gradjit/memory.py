@@ -107,9 +107,7 @@ def allocate(
         wrong = builder.or_(wrong, builder.extract_value(product, 1))
         strides.insert(0, count)
     with builder.if_then(wrong, likely=False):
-        message = (
-            "negative dimensions are not allowed, and the array must not be too big"
-        )
+        message = "negative dimensions are not allowed, and arrays too big"
         context.call_conv.return_user_exc(builder, ValueError, (message,))
     align = context.get_preferred_array_alignment(array_type.dtype)
     info = context.nrt.meminfo_alloc_aligned(

@@ -99,7 +99,7 @@ def _decorated(source: str, decorator: str) -> str:
 class Printer:
     """Prints one function."""
 
-    def __init__(self, named: Named, runtime: bool) -> None:
+    def __init__(self, named: Named, runtime: bool = True) -> None:
         self.named = named
         self.out = Lines()
         self.expr = Writer(named, runtime)

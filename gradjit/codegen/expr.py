@@ -123,7 +123,7 @@ class Writer:
         arrays: The module whose functions make arrays.
     """
 
-    def __init__(self, named: Named, runtime: bool) -> None:
+    def __init__(self, named: Named, runtime: bool = True) -> None:
         self.named = named
         self.runtime = runtime
         self.arrays = "mem" if runtime else "np"

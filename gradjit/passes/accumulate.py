@@ -271,7 +271,7 @@ def _spec(at: Sequence[Atom], body: Block) -> str | None:
 
 
 def _shares(eqn: Eqn, writer: Writer, base: Atom) -> bool:
-    """Whether another row of a loop writes into the same array, or its body reads it."""
+    """Whether a loop uses an array for more than what one row puts there."""
     writers: Sequence[Writer] = eqn.params["writers"]
     if sum(w.dest == writer.dest for w in writers) != 1:
         return True

@@ -60,10 +60,8 @@ def fuse(graph: Graph, in_place: bool = True) -> Graph:
     program = recycle(eliminate(hoist(program)), fuser.shapes)
     if not in_place:
         return program
-    updates = {
-        v for old in whole_values(normal.graph.block) if (v := fuser.env.get(old))
-    }
-    return eliminate(accumulate(program, fuser.shapes, updates))
+    whole = {fuser.env.get(v, v) for v in whole_values(normal.graph.block)}
+    return eliminate(accumulate(program, fuser.shapes, whole))
 
 
 class Fuser:

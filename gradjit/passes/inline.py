@@ -178,10 +178,8 @@ class _Inliner:
         if len(places) != 1 or places[0] >= len(eqns):
             return False
         update = eqns[places[0]]
-        if (
-            update.op.name not in ("store", "add_at")
-            or update.args[1] is not product.out
-        ):
+        into = update.op.name in ("store", "add_at")
+        if not into or update.args[1] is not product.out:
             return False
         if any(e.op.name != "copy" for e in eqns[at + 1 : places[0]]):
             return False

@@ -85,7 +85,7 @@ def test_copies_are_contiguous_and_apart(view: Any) -> None:
 def test_extents_that_are_none_raise() -> None:
     f = numba.njit(lambda n, m: mem.zeros((n, m)))
     for n, m in ((-1, 2), (3, -4), (0, -1), (2**62, 3), (2**32, 2**32)):
-        with pytest.raises(ValueError, match="negative|too big"):
+        with pytest.raises(ValueError, match=r"negative|too big"):
             f(n, m)
     with pytest.raises(MemoryError):
         f(2**40, 2**18)
