@@ -7,9 +7,9 @@
 
 A loop over elements that only takes a product to its place, or adds it there, becomes
 an update of the whole array by the product, which is printed as one call: BLAS adds to
-its result, and writes into a part of an array. So does the sum of two products, of
-which the second one is added to the first. This holds where the loop goes over the
-whole product and the whole part: where their extents are known to be equal.
+its result, and writes into a part of an array. This holds where the loop goes over the
+whole product and the whole part: where the update is one of arrays for the user too, or
+where their extents are known to be equal.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from gradjit.ir.graph import (
     Eqn,
     Graph,
     Value,
-    substitute,
     values,
     walk,
 )
@@ -86,8 +85,18 @@ class _Known:
     defs: Mapping[Value, Eqn]
     views: dict[Atom, Atom] = field(default_factory=dict[Atom, Atom])
 
-    def shape(self, array: Atom) -> tuple[Atom, ...] | None:
-        return self.shapes.get(array) if isinstance(array, Value) else None
+    def is_whole(
+        self, value: Value, base: Atom, spec: str, extents: Sequence[Atom]
+    ) -> bool:
+        """Whether loops go over all of an array and the part that it goes into."""
+        if value in self.whole:
+            return True
+        shape = self.shapes.get(base) if isinstance(base, Value) else None
+        own = self.shapes.get(value)
+        if shape is None or own is None:
+            return False
+        part = [n for n, c in zip(shape, spec, strict=True) if c == ":"]
+        return _equal(own, extents) and _equal(part, extents)
 
     def reads(self, product: Eqn) -> set[Atom]:
         """The operands of a product, and the arrays that they are views of."""
@@ -127,7 +136,7 @@ class _Products:
         """The block with its products where they are wanted."""
         for eqn in block.eqns:
             if eqn.op.name == "map_":
-                self.move(self.summed(eqn))
+                self.move(eqn)
             elif eqn.regions:
                 regions = tuple(_block(r, self.known) for r in eqn.regions)
                 self.out.append(eqn.with_(regions=regions))
@@ -149,29 +158,23 @@ class _Products:
         if eqn.op.name == "contract":
             self.made[eqn.out] = eqn
 
-    def loaded(self, value: Atom, eqn: Eqn) -> tuple[Eqn, Eqn] | None:
-        """A load in the body of a loop that goes over a product, and the product."""
+    def loaded(self, value: Atom, eqn: Eqn) -> Eqn | None:
+        """The product whose elements a loop takes one by one, and nobody else."""
         (body,) = eqn.regions
         load = next((e for e in body.eqns if value in e.outs), None)
         if load is None or load.op.name != "index" or load.args[1:] != body.params:
             return None
         array = load.args[0]
-        product = self.made.get(array) if isinstance(array, Value) else None
-        shape = self.known.shape(array)
-        if product is None or shape is None or self.known.counts[load.out] != 1:
+        if not isinstance(array, Value) or array not in self.made:
             return None
-        extents = eqn.args[: eqn.params["ndim"]]
-        full = array in self.known.whole or _equal(shape, extents)
-        uses = 1 + sum(a is array for a in eqn.args)
-        return (load, product) if full and self.known.counts[array] == uses else None
+        if self.known.counts[array] != 1 or self.known.counts[load.out] != 1:
+            return None
+        return self.made[array]
 
-    def take(self, *products: Eqn) -> None:
-        """Take products from their places, to put them in front of a loop."""
-        self.out = [e for e in self.out if all(e is not p for p in products)]
-        for product in products:
-            del self.made[product.out]
-
-    # ------------------------------------------------------------ products moved
+    def take(self, product: Eqn) -> None:
+        """Take a product from its place, to put it in front of its update."""
+        self.out = [e for e in self.out if e is not product]
+        del self.made[product.out]
 
     def move(self, eqn: Eqn) -> None:
         """Split updates by products off a loop."""
@@ -193,17 +196,13 @@ class _Products:
         """A product and the update by it that a row of a loop amounts to."""
         if writer.kind not in ("store", "add"):
             return None
-        base = eqn.args[eqn.params["ndim"] + writer.dest]
+        ndim: int = eqn.params["ndim"]
+        base, extents = eqn.args[ndim + writer.dest], eqn.args[:ndim]
         spec = _spec(column[1:], eqn.regions[0])
-        shape, found = self.known.shape(base), self.loaded(column[0], eqn)
-        if spec is None or shape is None or found is None:
+        product = self.loaded(column[0], eqn)
+        if spec is None or product is None or _shares(eqn, writer, base):
             return None
-        _, product = found
-        part = [n for n, c in zip(shape, spec, strict=True) if c == ":"]
-        extents = eqn.args[: eqn.params["ndim"]]
-        if product.out not in self.known.whole and not _equal(part, extents):
-            return None
-        if self.known.counts[product.out] != 1 or _shares(eqn, writer, base):
+        if not self.known.is_whole(product.out, base, spec, extents):
             return None
         same = product.out.type.dtype == out.type.dtype
         if not same or not self.known.apart(base, product):
@@ -213,44 +212,6 @@ class _Products:
         op = lookup("add_at" if writer.kind == "add" else "store")
         params = {"spec": spec, "checked": False}
         return product, Eqn(op, (base, product.out, *at), (out,), params, (), eqn.loc)
-
-    # ----------------------------------------------------------- sums of products
-
-    def summed(self, eqn: Eqn) -> Eqn:
-        """A loop that adds up two products: the second one is added to the first."""
-        for inner in eqn.regions[0].eqns:
-            if inner.op.name != "add":
-                continue
-            pairs = [self.loaded(a, eqn) for a in inner.args]
-            pairs.sort(key=lambda p: p is not None and self.is_free(p[1]))
-            first, second = pairs
-            if first is None or second is None or not self.is_free(second[1]):
-                continue
-            if first[1] is not second[1] and first[0].out.type == inner.out.type:
-                return self.added(eqn, inner, first, second)
-        return eqn
-
-    def is_free(self, product: Eqn) -> bool:
-        """Whether a product is used only once, so that it need not exist."""
-        return self.known.counts[product.out] == 1
-
-    def added(
-        self, eqn: Eqn, add: Eqn, first: tuple[Eqn, Eqn], second: tuple[Eqn, Eqn]
-    ) -> Eqn:
-        """The loop with one product, which has become the sum."""
-        (kept, base), (gone, product) = first, second
-        self.take(base, product)
-        total = Value(base.out.type, base.out.name)
-        params = {"spec": ":" * eqn.params["ndim"], "checked": False}
-        args = (base.out, product.out)
-        update = Eqn(lookup("add_at"), args, (total,), params, (), product.loc)
-        self.out += [base, product, update]
-        (body,) = eqn.regions
-        rest = tuple(e for e in body.eqns if e is not gone and e is not add)
-        block = Block(body.params, rest, body.results)
-        block = substitute(block, {add.out: kept.out, base.out: total})
-        swapped = (total if a is base.out else a for a in eqn.args)
-        return eqn.with_(args=tuple(swapped), regions=(block,))
 
 
 def _equal(a: Sequence[Atom], b: Sequence[Atom]) -> bool:

@@ -155,7 +155,7 @@ class Fuser:
         eqn = self.defs[atom]
         if view_root(atom, self.defs, straight) is atom:
             return self.array(atom)
-        base = self.view(eqn.args[0], straight=True)
+        base = self.view(eqn.args[0], straight=eqn.op.name != "transpose")
         rest = [self.scalar(a) for a in eqn.args[1:]]
         with self.b.at(eqn.loc):
             return self.b.emit1(eqn.op, base, *rest, name=atom.name, **eqn.params)
