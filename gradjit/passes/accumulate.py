@@ -171,6 +171,20 @@ class _Products:
             return None
         return self.made[array]
 
+    def term(self, column: Sequence[Atom], eqn: Eqn, base: Atom) -> Atom | None:
+        """What is added to the element that a loop stores, if it stores such a sum."""
+        made = {e.out: e for e in eqn.regions[0].eqns if len(e.outs) == 1}
+        total = made.get(column[0])  # type: ignore[call-overload]
+        if total is None or total.op.name != "add" or self.known.counts[total.out] != 1:
+            return None
+        for old, new in (total.args, total.args[::-1]):
+            load = made.get(old)  # type: ignore[call-overload]
+            if load is None or load.op.name != "index":
+                continue
+            if load.args == (base, *column[1:]) and self.known.counts[load.out] == 1:
+                return new
+        return None
+
     def take(self, product: Eqn) -> None:
         """Take a product from its place, to put it in front of its update."""
         self.out = [e for e in self.out if e is not product]
@@ -199,8 +213,12 @@ class _Products:
         ndim: int = eqn.params["ndim"]
         base, extents = eqn.args[ndim + writer.dest], eqn.args[:ndim]
         spec = _spec(column[1:], eqn.regions[0])
-        product = self.loaded(column[0], eqn)
-        if spec is None or product is None or _shares(eqn, writer, base):
+        adds = writer.kind == "add"
+        term = None if adds else self.term(column, eqn, base)
+        product = self.loaded(term or column[0], eqn)
+        if spec is None or product is None:
+            return None
+        if _uses(eqn, base) != (1 if term is None else 2):
             return None
         if not self.known.is_whole(product.out, base, spec, extents):
             return None
@@ -209,7 +227,7 @@ class _Products:
             return None
         self.take(product)
         at = (a for a, c in zip(column[1:], spec, strict=True) if c == "i")
-        op = lookup("add_at" if writer.kind == "add" else "store")
+        op = lookup("add_at" if adds or term is not None else "store")
         params = {"spec": spec, "checked": False}
         return product, Eqn(op, (base, product.out, *at), (out,), params, (), eqn.loc)
 
@@ -231,14 +249,12 @@ def _spec(at: Sequence[Atom], body: Block) -> str | None:
     return spec if fixed and moving == body.params else None
 
 
-def _shares(eqn: Eqn, writer: Writer, base: Atom) -> bool:
-    """Whether a loop uses an array for more than what one row puts there."""
+def _uses(eqn: Eqn, base: Atom) -> int:
+    """How often a loop writes into an array or reads it."""
+    dests = eqn.args[eqn.params["ndim"] :]
     writers: Sequence[Writer] = eqn.params["writers"]
-    if sum(w.dest == writer.dest for w in writers) != 1:
-        return True
-    if sum(a is base for a in eqn.args) != 1:
-        return True
-    return any(base in e.args for e in eqn.regions[0].eqns)
+    written = sum(w.dest >= 0 and dests[w.dest] is base for w in writers)
+    return written + sum(a is base for e in eqn.regions[0].eqns for a in e.args)
 
 
 def _with_rows(

@@ -27,6 +27,11 @@ def recurrent(wx: Any, wh: Any, wo: Any, xs: Any) -> Any:
     return loss
 
 
+def chained(x: Any, w: Any) -> Any:
+    first = np.tanh(x @ w)
+    return np.sum(np.tanh(first @ w) ** 2)
+
+
 def batched(x: Any, y: Any) -> Any:
     return np.sum((x @ y) ** 2)
 
@@ -92,6 +97,7 @@ def vectors(w: Any, x: Any) -> Any:
 SQUARE = some(5, 5)
 CASES: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
     (recurrent, (some(7, 5), some(5, 5), some(5, 3), some(4, 6, 7))),
+    (chained, (some(6, 5), some(5, 5))),
     (batched, (some(3, 4, 6), some(3, 6, 5))),
     (rows, (some(3, 4, 6), some(6, 5))),
     (part, (some(6, 7), some(7, 5))),
@@ -137,8 +143,14 @@ def test_weights_of_a_recurrence_have_no_temporary() -> None:
     assert "d_wo[" not in text
 
 
-def test_batches_are_written_in_place() -> None:
+def test_both_uses_of_a_weight_add_to_one_array() -> None:
     text = source(*CASES[1])
+    assert text.count("la.add_matmul(") == 1
+    assert "d_w[" not in text
+
+
+def test_batches_are_written_in_place() -> None:
+    text = source(*CASES[2])
     assert "product" not in text
     assert text.count("out=") == 3
 
