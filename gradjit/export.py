@@ -18,8 +18,8 @@ def export(f: Any, args: Sequence[Any], path: str | Path) -> Path:
 
     The function in the file takes the arrays and numbers of the arguments, flat and
     C-contiguous, in their order (then arrays that the program closes over), and
-    returns its results flat. Elementary functions are NumPy's there, not those of
-    `gradjit.vectormath`.
+    returns its results flat. Elementary functions, matrix products and allocation are
+    NumPy's there, not those of gradjit's runtime.
 
     Args:
         f: A transformed function: `grad(f)`, `value_and_grad(f)`, `jit(f)`, ...
@@ -56,7 +56,7 @@ def export(f: Any, args: Sequence[Any], path: str | Path) -> Path:
     program = pipeline.lower(
         lowered.stages.graphs["eliminate"],
         pipeline.Stages(),
-        vector_math=False,
+        runtime=False,
         parallel=lowered.function.options.parallel,
     )
     title = lowered.source.split('"""')[1].splitlines()[0]
@@ -65,7 +65,7 @@ def export(f: Any, args: Sequence[Any], path: str | Path) -> Path:
     if is_parallel(program.graph):
         options += f", parallel={dict(PRANGE)}"
     decorator = f"@numba.njit({options})"
-    text = emit(program, title, notes, decorator=decorator, imports=["import numba"])
+    text = emit(program, title, notes, decorator, ["import numba"], runtime=False)
     target = Path(path)
     target.write_text(text)
     return target

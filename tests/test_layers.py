@@ -18,6 +18,8 @@ LEVELS = {
     "errors": 0,
     "version": 0,
     "vectormath": 0,
+    "memory": 0,
+    "blas": 0,
     "config": 0,
     "ir": 1,
     "ops": 2,

@@ -14,6 +14,20 @@ from gradjit.ir.graph import Atom, Eqn, Value
 
 def contraction(eqn: Eqn, expr: Writer) -> str:
     """The right side of a `contract` equation."""
+    call = "la.matmul" if expr.runtime else "np.dot"
+    return f"{call}({', '.join(_operands(eqn, expr))})"
+
+
+def product_into(eqn: Eqn, expr: Writer, target: str, sign: str) -> str:
+    """The statement by which a product goes into an array, or is added to it."""
+    operands = ", ".join(_operands(eqn, expr))
+    if sign == "+=":
+        return f"la.add_matmul({target}, {operands})"
+    return f"la.matmul({operands}, out={target})"
+
+
+def _operands(eqn: Eqn, expr: Writer) -> tuple[str, str]:
+    """What is multiplied, in the order of the axes of the result."""
     x, y = eqn.args
     a, b, out = (eqn.params[k] for k in ("a", "b", "out"))
     summed = [c for c in a if c in b]
@@ -25,14 +39,15 @@ def contraction(eqn: Eqn, expr: Writer) -> str:
         x, y, a, b = y, x, b, a
     first = _operand(expr, x, transposed=len(a) == 2 and a[0] == inner)
     second = _operand(expr, y, transposed=len(b) == 2 and b[1] == inner)
-    return f"np.dot({first}, {second})"
+    return first, second
 
 
 def _operand(expr: Writer, atom: Atom, transposed: bool) -> str:
     """An operand as BLAS takes it: contiguous, or the transpose of that."""
     eqn = expr.named.inlined.get(atom) if isinstance(atom, Value) else None
     text = expr.atom(atom, ATOM)
-    if eqn is not None and eqn.op.name == "index" and not contiguous(eqn):
+    strided = eqn is not None and eqn.op.name == "index" and not contiguous(eqn)
+    if strided and not expr.runtime:
         text = f"np.ascontiguousarray({text})"
     if not transposed:
         return text

@@ -15,8 +15,8 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 
 from gradjit.codegen import flow
-from gradjit.codegen.contract import contraction
-from gradjit.codegen.expr import Writer, number, tuple_text
+from gradjit.codegen.contract import contraction, product_into
+from gradjit.codegen.expr import ATOM, Writer, number, tuple_text
 from gradjit.codegen.lines import Lines
 from gradjit.codegen.nest import print_map
 from gradjit.errors import InternalError, Loc
@@ -25,6 +25,8 @@ from gradjit.ir.named import Named
 from gradjit.ir.types import FLOAT64, ArrayType, DType
 
 _AUGMENTED = {"add": "+=", "sub": "-=", "mul": "*=", "div": "/="}
+# Names in emitted files, and the modules of gradjit that they stand for.
+_RUNTIME = (("la", "blas"), ("mem", "memory"))
 _RAISES = {
     "index": "IndexError",
     "assert": "AssertionError",
@@ -39,6 +41,7 @@ def emit(
     notes: Sequence[str] = (),
     decorator: str = "",
     imports: Sequence[str] = (),
+    runtime: bool = True,
 ) -> str:
     """The source of a module with one function (and the helpers that it calls).
 
@@ -48,8 +51,10 @@ def emit(
         notes: More lines of it: version, options.
         decorator: What stands above the functions, if anything.
         imports: Import lines beyond those that the program needs.
+        runtime: Whether gradjit's runtime modules may be called: its allocation and
+            its matrix products in place of NumPy's.
     """
-    body = Printer(named).function(decorator)
+    body = Printer(named, runtime).function(decorator)
     helpers = _helpers(named, decorator)
     text = body + "".join(helpers)
     used = {n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name)}
@@ -58,6 +63,7 @@ def emit(
     if "numba" in used and "import numba" not in third:
         third.append("import numba")
     own = {e.op.imports for e in walk(named.graph.block) if e.op.imports}
+    own |= {f"from gradjit import {m} as {k}" for k, m in _RUNTIME if k in used}
     head = [_docstring(title, notes)] if title else []
     groups = ["\n".join(sorted(g)) for g in (needed, third, own) if g]
     parts = [*head, *(["\n\n".join(groups)] if groups else [])]
@@ -92,10 +98,10 @@ def _decorated(source: str, decorator: str) -> str:
 class Printer:
     """Prints one function."""
 
-    def __init__(self, named: Named) -> None:
+    def __init__(self, named: Named, runtime: bool = True) -> None:
         self.named = named
         self.out = Lines()
-        self.expr = Writer(named)
+        self.expr = Writer(named, runtime)
         self.read = set(uses(named.graph.block))
         self._line: tuple[str, int] | None = None
         self._around: list[tuple[str, int]] = []
@@ -104,7 +110,7 @@ class Printer:
             "add_at": lambda e: self._store(e, "+="),
             "empty": self._empty,
             "full": self._full,
-            "copy": lambda e: self.assign(e, f"{self.expr.atom(e.args[0], 20)}.copy()"),
+            "copy": lambda e: self.assign(e, self.expr.copied(self._base(e))),
             "contract": lambda e: self.assign(e, contraction(e, self.expr)),
             "check": self._check,
             "stack_new": self._stack_new,
@@ -178,6 +184,10 @@ class Printer:
         """The name of a value."""
         return self.named.names[value]
 
+    def _base(self, eqn: Eqn) -> str:
+        """The first argument, as something that can be called or subscripted."""
+        return self.expr.atom(eqn.args[0], ATOM)
+
     def _augmented(self, eqn: Eqn) -> bool:
         """Print `x += y` for `x = x + y`; whether that was possible."""
         eqn = self.expr.signed(eqn)
@@ -203,8 +213,14 @@ class Printer:
         array, value, *index = eqn.args
         if eqn.params.get("checked"):
             raise InternalError("a checked store reached the emitter")
-        inside = self.expr.subscript(eqn.params["spec"], tuple(index))
-        self.write(f"{self.expr.atom(array, 20)}[{inside}]", value, sign)
+        spec, base = eqn.params["spec"], self.expr.atom(array, ATOM)
+        target = f"{base}[{self.expr.subscript(spec, tuple(index))}]"
+        product = self.named.inlined.get(value) if isinstance(value, Value) else None
+        if product is None or product.op.name != "contract" or not self.expr.runtime:
+            self.write(target, value, sign)
+            return
+        whole = set(spec) == {":"}
+        self.out.add(product_into(product, self.expr, base if whole else target, sign))
 
     def write(self, target: str, value: Atom, sign: str = "=") -> None:
         """`target = value`, or `target += ...` if the value starts from the target."""
@@ -235,7 +251,7 @@ class Printer:
         items = [tuple_text([self.expr.atom(e) for e in extents]) or "()"]
         items += [fill] if fill else []
         items += [] if dtype == FLOAT64 else [dtype_text(dtype)]
-        return f"np.{how}({', '.join(items)})"
+        return f"{self.expr.arrays}.{how}({', '.join(items)})"
 
     def _full(self, eqn: Eqn) -> None:
         value, *extents = eqn.args
@@ -261,7 +277,7 @@ class Printer:
         if isinstance(item, ArrayType):
             shape = tuple_text(["0"] * item.rank)
             tail = "" if item.dtype == FLOAT64 else f", {dtype_text(item.dtype)}"
-            self.out.add(f"{name} = [np.empty({shape}{tail})]")
+            self.out.add(f"{name} = [{self.expr.arrays}.empty({shape}{tail})]")
         else:
             self.out.add(f"{name} = [{number(Const(0, item)).text}]")
         self.out.add(f"{name}.pop()")

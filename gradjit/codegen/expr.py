@@ -115,10 +115,18 @@ def _children(node: ast.AST) -> list[tuple[ast.AST, int]]:
 
 
 class Writer:
-    """Prints atoms of a named program."""
+    """Prints atoms of a named program.
 
-    def __init__(self, named: Named) -> None:
+    Attributes:
+        named: The program.
+        runtime: Whether gradjit's runtime modules may be called.
+        arrays: The module whose functions make arrays.
+    """
+
+    def __init__(self, named: Named, runtime: bool = True) -> None:
         self.named = named
+        self.runtime = runtime
+        self.arrays = "mem" if runtime else "np"
         self._special: dict[str, Callable[[Eqn], Text]] = {
             "cast": self._cast,
             "powi": self._powi,
@@ -132,6 +140,10 @@ class Writer:
     def atom(self, atom: Atom, need: int = 0) -> str:
         """The text of an atom where precedence `need` is wanted."""
         return self.term(atom).at(need)
+
+    def copied(self, array: str) -> str:
+        """A contiguous copy of an array or of a view."""
+        return f"mem.copy({array})" if self.runtime else f"{array}.copy()"
 
     def term(self, atom: Atom) -> Text:
         """An atom's text and precedence."""
@@ -186,7 +198,7 @@ class Writer:
         """What stands between the brackets."""
         items: list[str] = []
         rest = list(index)
-        for char in spec:
+        for char in spec.rstrip(":") or ":":
             if char == "i":
                 items.append(self.atom(rest.pop(0)))
             elif char == "s":
@@ -220,7 +232,7 @@ class Writer:
         extents = tuple_text([self.atom(a) for a in eqn.args[1:]])
         array = self.atom(eqn.args[0], ATOM)
         if eqn.args[0] in self.named.inlined:
-            array = f"np.ascontiguousarray({array})"
+            array = self.copied(array)
         return Text(f"{array}.reshape({extents})")
 
     def _choice(self, eqn: Eqn) -> Text:
@@ -238,6 +250,9 @@ class Writer:
 
     def _powi(self, eqn: Eqn) -> Text:
         n = eqn.params["n"]
+        if n == 2:  # Numba takes 0.1 s to compile its first power
+            x = self.atom(eqn.args[0], MULTIPLY + 1)
+            return _narrowed(Text(f"{x} * {x}", MULTIPLY), eqn)
         return _narrowed(Text(f"{self.atom(eqn.args[0], ATOM)}**{n}", POWER), eqn)
 
     def _cast(self, eqn: Eqn) -> Text:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
+from math import prod
 from string import ascii_letters, ascii_uppercase
 from typing import Any
 
@@ -191,6 +193,9 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
 
 # --------------------------------------------------------------------------- einsum
 
+# What an extent counts that is not known.
+_LARGE = 1000
+
 _EINSUMS = (
     call("ij,jk->ik", MATRIX, SQUARE),
     call("ij,kj", MATRIX, SQUARE),
@@ -200,6 +205,8 @@ _EINSUMS = (
     call("ij->ji", MATRIX),
     call("i,i->", TRIPLE, PLUS),
     call("i,ij,j->", PLUS, SQUARE, TRIPLE),
+    call("ij,jk,k->i", MATRIX, SQUARE, TRIPLE),
+    call("i,j,jk,ik,l->l", PLUS, TRIPLE, SQUARE, SQUARE, PLUS),
     call("bij,bjk->bik", CUBE, CUBE),
     call("...ij,...jk->...ik", CUBE, CUBE),
     call("i,j->ij", TRIPLE, PLUS),
@@ -216,19 +223,42 @@ def einsum(subscripts: Any, *operands: Any) -> Any:
     xs = [symbol(x) for x in operands]
     inputs, out = _subscripts(subscripts.replace(" ", ""), [x.ndim for x in xs])
     terms = [_diagonals(x, letters) for x, letters in zip(xs, inputs, strict=True)]
-    x, have = terms.pop(0)
-    while terms:
-        shared = [k for k, (_, letters) in enumerate(terms) if set(letters) & set(have)]
-        y, letters = terms.pop(shared[0] if shared else 0)
+    while len(terms) > 1:
+        first, second = _cheapest(terms, out)
+        y, letters = terms.pop(second)
+        x, have = terms.pop(first)
         needed = set(out).union(*(t[1] for t in terms))
         x, have = _summed(x, have, needed | set(letters))
         y, letters = _summed(y, letters, needed | set(have))
         kept = [k for k in dict.fromkeys(have + letters) if k in needed]
         result = "".join(sorted(kept, key=lambda k: out.find(k) if k in out else 99))
         x = product_of(x, y, have, letters, result, "np.einsum")
-        have = result
-    x, have = _summed(x, have, set(out))
+        terms.insert(first, (x, result))
+    x, have = _summed(*terms[0], set(out))
     return view_transpose(x, tuple(have.index(k) for k in out)) if out else x
+
+
+def _cheapest(terms: Sequence[tuple[Any, str]], out: str) -> tuple[int, int]:
+    """The two operands to multiply first, as in the greedy path of `np.einsum_path`.
+
+    The pair that leaves least behind, then the one with the fewest multiplications;
+    what shares no letter comes last. Extents that are not known count as large.
+    """
+    sizes: dict[str, int] = {}
+    for x, letters in terms:
+        for letter, extent in zip(letters, dims(x.type), strict=True):
+            sizes[letter] = min(extent or _LARGE, sizes.get(letter, _LARGE))
+
+    def size(letters: set[str]) -> int:
+        return prod(sizes[k] for k in letters)
+
+    def rank(pair: tuple[int, int]) -> tuple[bool, int, int]:
+        a, b = (set(terms[k][1]) for k in pair)
+        others = (t[1] for k, t in enumerate(terms) if k not in pair)
+        left = size((a | b) & set(out).union(*others))
+        return not a & b, left - size(a) - size(b), size(a | b)
+
+    return min(combinations(range(len(terms)), 2), key=rank)
 
 
 def _subscripts(text: str, ranks: Sequence[int]) -> tuple[list[str], str]:

@@ -162,6 +162,33 @@ class Memory:
             self.parents[x] = y
 
 
+_FRESH = frozenset({"empty", "full", "copy", "contract"})
+
+
+def apart(
+    memory: Memory,
+    defs: Mapping[Value, Eqn],
+    counts: Mapping[Value, int],
+    base: Atom,
+    eqn: Eqn,
+) -> bool:
+    """Whether an equation surely reads nothing of the memory that `base` is in.
+
+    Args:
+        memory: Which arrays may share memory.
+        defs: The equations of the program by their results.
+        counts: How often a value is used.
+        base: An array that is about to be overwritten.
+        eqn: An equation without regions, between which and `base` nothing happens.
+    """
+    mine = memory.root(base)
+    if all(memory.root(a) is not mine for a in eqn.args):
+        return True
+    made = defs.get(base) if isinstance(base, Value) else None
+    # New memory of which nobody has heard yet, whatever comes to be in it later.
+    return made is not None and made.op.name in _FRESH and counts[base] == 1  # type: ignore[index]
+
+
 def _sources(eqn: Eqn, k: int) -> Iterator[Atom]:
     """The arrays whose memory result `k` of an equation may be in."""
     if is_view(eqn) or eqn.op.name in ("store", "add_at"):

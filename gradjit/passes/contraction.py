@@ -20,6 +20,8 @@ from gradjit.ir.types import BOOL, INDEX, ArrayType, dims
 
 # Below this many products a loop nest beats a call.
 SMALL = 64
+# And where one operand has so few elements: each of the other one is used as often.
+FEW = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ def contracted(
     sizes = _sizes(b, left, right)
     if not summed:
         return _product(b, left, right, out)
-    if not any(free) or _is_small(sizes) or not _has_blas(left, right):
+    small = _is_small(sizes) or any(_is_tiny(t, batch, sizes) for t in (left, right))
+    if not any(free) or small or not _has_blas(left, right):
         return _summed_product(b, left, right, out, summed)
     if batch:
         return _batched(b, left, right, out, batch[0], sizes)
@@ -69,6 +72,13 @@ def _sizes(b: Builder, *terms: _Term) -> dict[str, Atom]:
 def _is_small(sizes: dict[str, Atom]) -> bool:
     known = [e.value for e in sizes.values() if isinstance(e, Const)]
     return len(known) == len(sizes) and prod(known) <= SMALL
+
+
+def _is_tiny(term: _Term, batch: str, sizes: dict[str, Atom]) -> bool:
+    """Whether an operand is a small matrix of known extents, one for each batch."""
+    extents = [sizes[c] for c in term.letters if c not in batch]
+    known = [e.value for e in extents if isinstance(e, Const)]
+    return len(known) == len(extents) > 1 and prod(known) <= FEW
 
 
 def _has_blas(left: _Term, right: _Term) -> bool:

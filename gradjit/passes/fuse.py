@@ -20,6 +20,7 @@ from gradjit.errors import InternalError
 from gradjit.ir.build import Builder, index
 from gradjit.ir.graph import Atom, Block, Eqn, Graph, Value, values, walk
 from gradjit.ir.types import dims
+from gradjit.passes.accumulate import accumulate, whole_values
 from gradjit.passes.cluster import Cluster
 from gradjit.passes.cover import cover
 from gradjit.passes.dce import eliminate
@@ -45,12 +46,13 @@ from gradjit.passes.usage import Defs, learn, view_root
 DEAR = 7
 
 
-def fuse(graph: Graph, parallel: bool = False) -> Graph:
+def fuse(graph: Graph, parallel: bool = False, in_place: bool = True) -> Graph:
     """The graph with loops in place of array expressions.
 
     Args:
         graph: A valid graph of the `graph` stage.
         parallel: Whether threads may share the loops.
+        in_place: Whether a product of matrices may go into an array that is there.
 
     Returns:
         A graph of the `program` stage with the same meaning, up to the order of sums.
@@ -59,7 +61,11 @@ def fuse(graph: Graph, parallel: bool = False) -> Graph:
     fuser = Fuser(normal)
     program = Graph(graph.name, fuser.block(normal.graph.block), graph.mutated)
     program = cover(share_rows(eliminate(hoist(program)), parallel))
-    return recycle(program, fuser.shapes)
+    program = recycle(program, fuser.shapes)
+    if not in_place:
+        return program
+    whole = {fuser.env.get(v, v) for v in whole_values(normal.graph.block)}
+    return eliminate(accumulate(program, fuser.shapes, whole))
 
 
 class Fuser:
@@ -153,7 +159,7 @@ class Fuser:
         eqn = self.defs[atom]
         if view_root(atom, self.defs, straight) is atom:
             return self.array(atom)
-        base = self.view(eqn.args[0], straight=True)
+        base = self.view(eqn.args[0], straight=eqn.op.name != "transpose")
         rest = [self.scalar(a) for a in eqn.args[1:]]
         with self.b.at(eqn.loc):
             return self.b.emit1(eqn.op, base, *rest, name=atom.name, **eqn.params)
@@ -166,10 +172,10 @@ class Fuser:
     def block(self, block: Block) -> Block:
         """A block rebuilt, with fresh parameters."""
         params = tuple(Value(p.type, p.name) for p in block.params)
-        self.env.update(zip(block.params, params, strict=True))
         self.b.open(params)
         for a, b in self.equal.get(block, ()):
             self.facts.vanish(a - b)
+        self.define_all(block.params, params)
         plan = Plan(block, self.recorder, self.defs, self.memory)
         _Schedule(self, plan).run()
         return self.b.close([self.value(r) for r in block.results])

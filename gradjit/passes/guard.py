@@ -89,6 +89,15 @@ class Guard:
         finally:
             self.scopes.pop()
 
+    def state(self) -> list[tuple[set[_Key], list[Pair], list[_Need]]]:
+        """What has been checked so far, to go back to."""
+        return [(set(s.done), list(s.equal), list(s.given)) for s in self.scopes]
+
+    def go_back(self, state: list[tuple[set[_Key], list[Pair], list[_Need]]]) -> None:
+        """Forget the checks since a state: their equations are gone."""
+        for scope, (done, equal, given) in zip(self.scopes, state, strict=True):
+            scope.done, scope.equal, scope.given = set(done), list(equal), list(given)
+
     def require(self, i: Atom, n: Atom, axis: int, loc: Loc | None) -> None:
         """See to it that an index is inside, or counts from the end."""
         facts = self.b.facts

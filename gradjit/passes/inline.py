@@ -17,7 +17,7 @@ from typing import Literal
 from gradjit.ir.graph import Atom, Block, Const, Eqn, Graph, Value, values, walk
 from gradjit.ir.types import ArrayType, ScalarType, rank
 from gradjit.ops.region import Writer
-from gradjit.passes.alias import VIEWS, Memory
+from gradjit.passes.alias import VIEWS, Memory, apart
 
 Role = Literal["function", "loop", "branch", "value", "map"]
 
@@ -150,6 +150,8 @@ class _Inliner:
 
     def _can_move(self, scope: _Scope, at: int, choice: bool) -> bool:
         eqn = scope.block.eqns[at]
+        if eqn.op.name == "contract":
+            return self._goes_into(scope, at)
         if not (is_expression(eqn) or choice) or self._wants_name(scope, eqn.out):
             return False
         if eqn.out in self.written:
@@ -165,6 +167,23 @@ class _Inliner:
             return False
         steps = [eqn, *(e for r in eqn.regions for e in walk(r))]
         return all(self._legal(scope, e, at, p) for e in steps for p in places)
+
+    def _goes_into(self, scope: _Scope, at: int) -> bool:
+        """Whether a product is the value of the update that follows.
+
+        BLAS writes into an array while it reads its operands: they must be apart.
+        """
+        eqns, product = scope.block.eqns, scope.block.eqns[at]
+        places = scope.places[product.out]
+        if len(places) != 1 or places[0] >= len(eqns):
+            return False
+        update = eqns[places[0]]
+        into = update.op.name in ("store", "add_at")
+        if not into or update.args[1] is not product.out:
+            return False
+        if any(e.op.name != "copy" for e in eqns[at + 1 : places[0]]):
+            return False
+        return apart(self.memory, self.defs, self.counts, update.args[0], product)
 
     def _wants_name(self, scope: _Scope, out: Value) -> bool:
         """Whether the user named a value, other than what it is stored in."""
@@ -275,6 +294,8 @@ def times_printed(eqn: Eqn, k: int) -> int:
     if eqn.op.name == "map_" and k < eqn.params["ndim"]:
         # An extent stands in the allocation of a result, and in the loop.
         return 2 if any(isinstance(o.type, ArrayType) for o in eqn.outs) else 1
+    if eqn.op.name == "powi":
+        return 2 if eqn.params["n"] == 2 else 1  # a square is `x * x`
     text = eqn.op.text
     return max(1, text.count(f"{{{k}}}")) if text else 1
 

@@ -23,7 +23,9 @@ from gradjit.passes.inline import Inlining, inline
 from gradjit.passes.share import Sharing, same_kind
 from gradjit.passes.shorten import shorten
 
-RESERVED = frozenset({*keyword.kwlist, *dir(builtins), "math", "np", "numba", "vm"})
+RESERVED = frozenset({*keyword.kwlist, *dir(builtins), "math", "np", "numba"})
+# Modules of the runtime, as emitted files call them.
+RUNTIME = frozenset({"la", "mem", "vm"})
 _INDICES = ("i", "j", "k", "l")
 _EXTENTS = ("n", "m", "p", "q")
 _RESULTS = {
@@ -77,7 +79,7 @@ class _Namer:
         self._last: dict[str, int] = {}
         self._defs = {o: e for e in walk(graph.block) for o in e.outs}
         self._indices = set(_loop_indices(graph.block))
-        self._taken = {graph.name, *RESERVED, *_helper_names(graph)}
+        self._taken = {graph.name, *RESERVED, *RUNTIME, *_helper_names(graph)}
 
     def run(self) -> None:
         for param in self.graph.block.params:

@@ -254,12 +254,13 @@ class _Rewriter:
                 self.row(a) if is_array(a) and k not in variant else None
                 for k, a in enumerate(inits)
             ]
-            saved = _Saved.take(b)
+            saved, checked = _Saved.take(b), self.guard.state()
             regions = self.bodies(eqn, args, rows, env)
             found = self.changing(regions[-1], rows)
             if not found:
                 break
             saved.restore(b)
+            self.guard.go_back(checked)
             variant |= found
         outs = tuple(Value(o.type, o.name) for o in eqn.outs)
         b.append(eqn.with_(args=args, outs=outs, regions=regions))

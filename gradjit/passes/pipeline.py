@@ -106,7 +106,7 @@ def _rows(graph: Graph, parallel: bool) -> Graph:
 def lower(
     graph: Graph,
     stages: Stages,
-    vector_math: bool = True,
+    runtime: bool = True,
     parallel: bool = False,
     into: Sequence[tuple[int, int]] = (),
 ) -> Named:
@@ -115,12 +115,14 @@ def lower(
     Args:
         graph: A simplified graph.
         stages: Where the stages in between are kept.
-        vector_math: Whether loops may call `gradjit.vectormath`.
+        runtime: Whether the program may call gradjit's runtime modules.
         parallel: Whether loops may run on several threads.
         into: Results that the caller has arrays for, each with a parameter like it.
     """
     graph = stages.keep("eliminate", eliminate(graph if parallel else serialise(graph)))
-    graph = stages.keep("fuse", hoist(eliminate(fuse(graph, parallel))), "program")
+    graph = stages.keep(
+        "fuse", hoist(eliminate(fuse(graph, parallel, runtime))), "program"
+    )
     graph = stages.keep("scalarise", eliminate(scalarise(graph)), "program")
     graph = stages.keep("unroll", unroll(graph), "program")
     graph = stages.keep("settle", settle(graph), "program")
@@ -128,7 +130,7 @@ def lower(
     graph = stages.keep("rows", _rows(graph, parallel), "program")
     graph = stages.keep("rotate", rotate(graph), "program")
     graph = stages.keep("sink", sink(graph), "program")
-    if vector_math:
+    if runtime:
         graph = stages.keep("vectorise", vectorise(graph), "program")
     graph = stages.keep("place", itself(place(graph)), "program")
     if into:

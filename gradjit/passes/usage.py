@@ -44,17 +44,17 @@ def stretch(eqn: Eqn, extents: Sequence[Atom]) -> Eqn | None:
 def view_root(value: Value, defs: Defs, straight: bool = False) -> Value:
     """The array that has to be in memory so that `value` can be a view of it.
 
-    A view for BLAS is a block of rows, or the transpose of one; `straight` asks for
-    elements in the order of memory.
+    A view for BLAS has rows whose elements lie side by side, or is the transpose of
+    one; `straight` asks for elements in the order of memory.
     """
     eqn = defs.get(value)
     if eqn is None:
         return value
     name, base = eqn.op.name, eqn.args[0]
-    rows = name == "index" and _is_block_of_rows(eqn)
+    rows = name == "index" and (_is_block_of_rows(eqn) if straight else _has_rows(eqn))
     if rows or name == "reshape" or (name == "transpose" and not straight):
         assert isinstance(base, Value)
-        return view_root(base, defs, straight=True)
+        return view_root(base, defs, straight=name != "transpose")
     return value
 
 
@@ -65,6 +65,22 @@ def _is_block_of_rows(eqn: Eqn) -> bool:
         step = eqn.args[1 + len(spec) - len(inner) + 2]
         inner = inner[1:] if isinstance(step, Const) and step.value == 1 else "?"
     return set(inner) == {":"} or (not inner and "s" in spec)
+
+
+def _has_rows(eqn: Eqn) -> bool:
+    """Whether a view is a vector, or has rows whose elements lie side by side."""
+    spec: str = eqn.params["spec"]
+    steps = iter(eqn.args[1:])
+    for char in spec:
+        if char == "n":
+            return False
+        if char == "s":
+            _, _, step = next(steps), next(steps), next(steps)
+            if not isinstance(step, Const) or step.value != 1:
+                return False
+        elif char == "i":
+            next(steps)
+    return spec[-1] != "i" or len(spec) - spec.count("i") == 1
 
 
 def learn(facts: Facts, eqn: Eqn) -> None:

@@ -80,7 +80,7 @@ def _elements(block: Block, serial: set[Value], ops: Mapping[str, Op]) -> Block:
 
 
 def _is_worth_it(eqn: Eqn) -> bool:
-    """Not where the result is an integer, or a root; a whole power is a few products."""
+    """Not integers and roots; and a whole power is a few products."""
     if not is_float(eqn.out.type):
         return False
     last = eqn.args[-1]

@@ -5,6 +5,8 @@ Written by gradjit 0.1.0.
 
 import numpy as np
 
+from gradjit import memory as mem
+
 
 def value_and_grad_branch(x):
     n = x.shape[0]
@@ -15,12 +17,12 @@ def value_and_grad_branch(x):
         x_i = x[i]
         if x_i > 0.0:
             # line 56: s += x[i] ** 2
-            s += x_i**2
+            s += x_i * x_i
         else:
             # line 58: s -= math.sin(x[i])
             s -= np.sin(x_i)
     # line 54: for i in range(len(x)):
-    d_x = np.zeros(n)
+    d_x = mem.zeros(n)
     for i in range(n):
         # line 55: if x[i] > 0.0:
         x_i = x[i]

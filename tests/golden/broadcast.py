@@ -3,7 +3,7 @@
 Written by gradjit 0.1.0.
 """
 
-import numpy as np
+from gradjit import memory as mem
 
 
 def value_and_grad_broadcast(x, w):
@@ -16,7 +16,7 @@ def value_and_grad_broadcast(x, w):
             "the operands of mul differ"
         )
     # line 69: centred = x - np.mean(x, axis=0)
-    total = np.zeros(m)
+    total = mem.zeros(m)
     for i in range(n):
         for j in range(m):
             total[j] += x[i, j]
@@ -24,8 +24,8 @@ def value_and_grad_broadcast(x, w):
         total[i] /= n
     # line 70: return np.sum(centred * centred * w)
     total2 = 0.0
-    d_w = np.zeros(m)
-    total3 = np.zeros(m)
+    d_w = mem.zeros(m)
+    total3 = mem.zeros(m)
     for i in range(n):
         for j in range(m):
             # line 69: centred = x - np.mean(x, axis=0)
@@ -39,7 +39,7 @@ def value_and_grad_broadcast(x, w):
     # line 69: centred = x - np.mean(x, axis=0)
     for i in range(m):
         total3[i] /= n
-    d_x = np.empty((n, m))
+    d_x = mem.empty((n, m))
     for i in range(n):
         for j in range(m):
             centred = x[i, j] - total[j]

@@ -20,7 +20,7 @@ def value_and_grad_circuit(x, y):
     # line 16: xpy = x + y
     xpy = x + y
     # line 17: xpysqr = xpy**2
-    xpysqr = xpy**2
+    xpysqr = xpy * xpy
     # line 18: den = sigx + xpysqr
     den = sigx + xpysqr
     # line 19: invden = 1.0 / den

@@ -3,7 +3,7 @@
 Written by gradjit 0.1.0.
 """
 
-import numpy as np
+from gradjit import memory as mem
 
 
 def value_and_grad_first_over(x, limit):
@@ -18,7 +18,7 @@ def value_and_grad_first_over(x, limit):
         if s > limit:
             break
     # line 99: for i in range(len(x)):
-    d_x = np.zeros(n)
+    d_x = mem.zeros(n)
     for i in range(count):
         # line 100: s += x[i] * x[i]
         d_x[i] += 2.0 * x[i]

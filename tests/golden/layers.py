@@ -5,6 +5,9 @@ Written by gradjit 0.1.0.
 
 import numpy as np
 
+from gradjit import blas as la
+from gradjit import memory as mem
+
 
 def value_and_grad_layers(weights_0, weights_1, x):
     n = weights_0.shape[1]
@@ -15,28 +18,29 @@ def value_and_grad_layers(weights_0, weights_1, x):
         raise ValueError(
             "golden_programs.py:79: h = f(w @ h): extents of the operands of @ differ"
         )
-    product = np.dot(weights_0, x)
+    product = la.matmul(weights_0, x)
     if p != weights_0.shape[0]:
         raise ValueError(
             "golden_programs.py:79: h = f(w @ h): extents of the operands of @ differ"
         )
-    h = np.empty(p)
+    h = mem.empty(p)
     for i in range(p):
         h[i] = np.tanh(product[i])
-    product2 = np.dot(weights_1, h)
-    h2 = np.empty(m)
-    d_weights_1 = np.empty((m, p))
-    t = 0.0
+    h2 = la.matmul(weights_1, h)
+    total = 0.0
     for i in range(m):
-        h3 = np.exp(product2[i])
+        h3 = np.exp(h2[i])
         h2[i] = h3
-        t += h3
+        total += h3
+    d_h = la.matmul(h2, weights_1)
+    d_weights_1 = mem.empty((m, p))
+    for i in range(m):
         for j in range(p):
-            d_weights_1[i, j] = h3 * h[j]
-    d_h = np.dot(h2, weights_1)
-    d_weights_0 = np.empty((p, n))
+            d_weights_1[i, j] = h2[i] * h[j]
     for i in range(p):
-        t2 = d_h[i] * (1.0 - h[i] * h[i])
+        h[i] = d_h[i] * (1.0 - h[i] * h[i])
+    d_weights_0 = mem.empty((p, n))
+    for i in range(p):
         for j in range(n):
-            d_weights_0[i, j] = t2 * x[j]
-    return t, d_weights_0, d_weights_1
+            d_weights_0[i, j] = h[i] * x[j]
+    return total, d_weights_0, d_weights_1

@@ -3,14 +3,14 @@
 Written by gradjit 0.1.0.
 """
 
-import numpy as np
+from gradjit import memory as mem
 
 
 def value_and_grad_masked(x):
     n = x.shape[0]
     # line 65: return np.sum(y * x)
     total = 0.0
-    d_x = np.empty(n)
+    d_x = mem.empty(n)
     for i in range(n):
         # line 64: y[x < 0.0] = 0.5
         x_i = x[i]

@@ -5,6 +5,9 @@ Written by gradjit 0.1.0.
 
 import numpy as np
 
+from gradjit import blas as la
+from gradjit import memory as mem
+
 
 def value_and_grad_network(w1, b1, w2, b2, x, target):
     n = w1.shape[1]
@@ -16,7 +19,7 @@ def value_and_grad_network(w1, b1, w2, b2, x, target):
             "golden_programs.py:24: hidden = np.maximum(x @ w1 + b1, 0.0): extents of "
             "the operands of @ differ"
         )
-    product = np.dot(x, w1)
+    product = la.matmul(x, w1)
     if n != b1.shape[0]:
         raise ValueError(
             "golden_programs.py:24: hidden = np.maximum(x @ w1 + b1, 0.0): extents of "
@@ -45,15 +48,15 @@ def value_and_grad_network(w1, b1, w2, b2, x, target):
             "operands of sub differ"
         )
     # line 24: hidden = np.maximum(x @ w1 + b1, 0.0)
-    hidden = np.empty((p, n))
+    hidden = mem.empty((p, n))
     for i in range(p):
         for j in range(n):
             hidden[i, j] = np.maximum(product[i, j] + b1[j], 0.0)
     # line 25: out = hidden @ w2 + b2
-    d_out = np.dot(hidden, w2)
+    d_out = la.matmul(hidden, w2)
     # line 26: return np.sum((out - target) ** 2)
     total = 0.0
-    d_b2 = np.zeros(m)
+    d_b2 = mem.zeros(m)
     for i in range(p):
         for j in range(m):
             # line 25: out = hidden @ w2 + b2
@@ -61,14 +64,14 @@ def value_and_grad_network(w1, b1, w2, b2, x, target):
             # line 26: return np.sum((out - target) ** 2)
             t = out - target[i, j]
             d_out2 = 2.0 * t
-            total += t**2
+            total += t * t
             d_out[i, j] = d_out2
             d_b2[j] += d_out2
     # line 25: out = hidden @ w2 + b2
-    d_hidden = np.dot(d_out, w2.T)
-    d_w2 = np.dot(hidden.T, d_out)
+    d_hidden = la.matmul(d_out, w2.T)
+    d_w2 = la.matmul(hidden.T, d_out)
     # line 24: hidden = np.maximum(x @ w1 + b1, 0.0)
-    d_b1 = np.zeros(n)
+    d_b1 = mem.zeros(n)
     for i in range(p):
         for j in range(n):
             t2 = product[i, j] + b1[j]
@@ -76,5 +79,5 @@ def value_and_grad_network(w1, b1, w2, b2, x, target):
             t4 = d_hidden[i, j] * t3
             product[i, j] = t4
             d_b1[j] += t4
-    d_w1 = np.dot(x.T, product)
+    d_w1 = la.matmul(x.T, product)
     return total, d_w1, d_b1, d_w2, d_b2

@@ -5,10 +5,12 @@ Written by gradjit 0.1.0.
 
 import numpy as np
 
+from gradjit import memory as mem
+
 
 def value_and_grad_recurrence(x, w, n):
     m = x.shape[0]
-    h_tape = np.empty(np.maximum(n, 0) + 1)
+    h_tape = mem.empty(np.maximum(n, 0) + 1)
     # line 31: for i in range(n):
     h_tape[0] = 0.0
     # line 32: h = math.tanh(w * h + x[i])
@@ -24,7 +26,7 @@ def value_and_grad_recurrence(x, w, n):
         h = np.tanh(w * h + x[i])
         h_tape[i + 1] = h
     # line 31: for i in range(n):
-    d_x = np.zeros(m)
+    d_x = mem.zeros(m)
     d_h = 1.0
     d_w = 0.0
     for i in range(n - 1, -1, -1):

@@ -3,12 +3,12 @@
 Written by gradjit 0.1.0.
 """
 
-import numpy as np
+from gradjit import memory as mem
 
 
 def value_and_grad_stencil(u, steps):
     n = u.shape[0]
-    a = u.copy()
+    a = mem.copy(u)
     # line 46: for _ in range(steps):
     for _ in range(steps):
         # line 47: for i in range(1, n - 1):
@@ -19,7 +19,7 @@ def value_and_grad_stencil(u, steps):
             a[i] = a_last
     # line 49: return np.sum(a * a)
     total = 0.0
-    d_a = np.empty(n)
+    d_a = mem.empty(n)
     for i in range(n):
         a_i = a[i]
         total += a_i * a_i

@@ -3,7 +3,7 @@
 Written by gradjit 0.1.0.
 """
 
-import numpy as np
+from gradjit import memory as mem
 
 
 def value_and_grad_triangular(a):
@@ -28,7 +28,7 @@ def value_and_grad_triangular(a):
             # line 93: s += a[i, j] * a[j, i]
             s += a[i, j] * a[j, i]
     # line 91: for i in range(n):
-    d_a = np.zeros((n, m))
+    d_a = mem.zeros((n, m))
     for i in range(n - 1, -1, -1):
         # line 92: for j in range(i):
         for j in range(i - 1, -1, -1):

@@ -3,7 +3,7 @@
 Written by gradjit 0.1.0.
 """
 
-import numpy as np
+from gradjit import memory as mem
 
 
 def value_and_grad_weighted(x, y, w):
@@ -19,12 +19,12 @@ def value_and_grad_weighted(x, y, w):
             "golden_programs.py:114: return np.sum((x - y) ** 2 * w): extents of the "
             "operands of mul differ"
         )
-    d_w = np.empty(n)
+    d_w = mem.empty(n)
     total = 0.0
-    d_x = np.empty(n)
+    d_x = mem.empty(n)
     for i in range(n):
         t = x[i] - y[i]
-        d_w2 = t**2
+        d_w2 = t * t
         d_w[i] = d_w2
         total += d_w2 * w[i]
         d_x[i] = w[i] * (2.0 * t)

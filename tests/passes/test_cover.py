@@ -32,7 +32,7 @@ def test_an_addition_to_all_of_a_row_is_a_store(f: Any) -> None:
         agree(f, X, P)
         grad = gradjit.grad(f)
         grad(X, P)
-    assert "np.zeros(" not in grad.source
+    assert "zeros(" not in grad.source
 
 
 def not_all(x: Any, p: Any) -> Any:
@@ -56,4 +56,4 @@ def test_zeros_that_are_seen_stay(f: Any) -> None:
         agree(f, X, P)
         grad = gradjit.value_and_grad(f)
         grad(X, P)
-    assert "np.zeros(" in grad.source
+    assert "zeros(" in grad.source

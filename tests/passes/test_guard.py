@@ -79,3 +79,30 @@ def test_extents_are_checked_only_if_the_loop_runs(
             evaluate(graph, [x, y, k])
     else:
         np.testing.assert_allclose(evaluate(graph, [x, y, k]), [want])
+
+
+# `h` may have other extents after the first iteration, as far as is known.
+CARRIED = """def program(h, w, b, k):
+    for i in range(k):
+        h = h @ w + b
+    return np.sum(h)
+"""
+
+
+@pytest.mark.parametrize("k", [0, 1, 2])
+@pytest.mark.parametrize("wrong", ["w", "b", ""])
+def test_checks_stay_where_a_carry_changes_its_extents(
+    wrong: str, k: int, tmp_path: Path
+) -> None:
+    program = load(CARRIED, tmp_path)
+    graph = stages(program, np.ones((2, 3)), np.ones((3, 3)), X[:3], 2)["fuse"]
+    h = np.arange(6.0).reshape(2, 3)
+    w = np.ones((2, 3)) if wrong == "w" else np.eye(3)
+    b = np.ones(2 if wrong == "b" else 3)
+    try:
+        want = program(h, w, b, k)
+    except ValueError:
+        with pytest.raises(ValueError, match="differ"):
+            evaluate(graph, [h, w, b, k])
+    else:
+        np.testing.assert_allclose(evaluate(graph, [h, w, b, k]), [want])
