@@ -26,21 +26,20 @@ def value_and_grad_layers(weights_0, weights_1, x):
     h = mem.empty(p)
     for i in range(p):
         h[i] = np.tanh(product[i])
-    h2 = la.matmul(weights_1, h)
-    total = 0.0
-    for i in range(m):
-        h3 = np.exp(h2[i])
-        h2[i] = h3
-        total += h3
-    d_h = la.matmul(h2, weights_1)
+    product2 = la.matmul(weights_1, h)
+    h2 = mem.empty(m)
     d_weights_1 = mem.empty((m, p))
+    t = 0.0
     for i in range(m):
+        h3 = np.exp(product2[i])
+        h2[i] = h3
+        t += h3
         for j in range(p):
-            d_weights_1[i, j] = h2[i] * h[j]
-    for i in range(p):
-        h[i] = d_h[i] * (1.0 - h[i] * h[i])
+            d_weights_1[i, j] = h3 * h[j]
+    d_h = la.matmul(h2, weights_1)
     d_weights_0 = mem.empty((p, n))
     for i in range(p):
+        t2 = d_h[i] * (1.0 - h[i] * h[i])
         for j in range(n):
-            d_weights_0[i, j] = h[i] * x[j]
-    return total, d_weights_0, d_weights_1
+            d_weights_0[i, j] = t2 * x[j]
+    return t, d_weights_0, d_weights_1
