@@ -60,5 +60,5 @@ def transform(function: Any, argnums: Any, parallel: bool) -> Any:
 
     The rows' extents are 11, 3 and 2 whatever comes, so they are compiled for.
     """
-    exact = ("cameras", "points", "features")
+    exact = {"cameras": -1, "points": -1, "features": -1}
     return gradjit.jit(function, static=exact, parallel=parallel)

@@ -82,7 +82,7 @@ def _give(node: ast.FunctionDef, wanted: Sequence[int]) -> dict[int, str]:
 def _made_once(
     node: ast.FunctionDef, name: str
 ) -> tuple[int, str, list[ast.expr]] | None:
-    """The statement `name = np.empty(...)`, if the name stands for nothing else."""
+    """The statement `name = mem.empty(...)`, if the name stands for nothing else."""
     bound = [n for n in ast.walk(node) if isinstance(n, ast.Name) and n.id == name]
     if sum(isinstance(n.ctx, ast.Store) for n in bound) != 1:
         return None
@@ -92,7 +92,7 @@ def _made_once(
                 targets=[ast.Name(id=target)],
                 value=ast.Call(
                     func=ast.Attribute(
-                        value=ast.Name(id="np"), attr="empty" | "zeros" as how
+                        value=ast.Name(id="np" | "mem"), attr="empty" | "zeros" as how
                     ),
                     args=[shape, *_],
                 ),

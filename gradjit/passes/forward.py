@@ -26,16 +26,17 @@ def forward_stores(block: Block) -> Block:
     Args:
         block: A valid block of the `graph` stage.
     """
-    return _block(block, gather_facts(block))
+    return _block(block, gather_facts(block), {})
 
 
-def _block(block: Block, facts: Facts) -> Block:
+def _block(block: Block, facts: Facts, made: dict[Value, Eqn]) -> Block:
+    """A block; `made` are the writes in front of it, whose versions do not change."""
     gone: dict[Value, Atom] = {}
-    made: dict[Value, Eqn] = {}
     eqns: list[Eqn] = []
     for eqn in block.eqns:
         if eqn.regions:
-            eqn = eqn.with_(regions=tuple(_block(r, facts) for r in eqn.regions))
+            regions = tuple(_block(r, facts, made) for r in eqn.regions)
+            eqn = eqn.with_(regions=regions)
         if eqn.op.name in WRITES:
             made[eqn.out] = eqn
         stored = _stored(eqn, made, facts) if eqn.op.name == "index" else None

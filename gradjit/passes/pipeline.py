@@ -1,15 +1,19 @@
 """The order of the passes, from a graph to a program with names.
 
+    induction  counters of loops, before derivatives     graph   -> graph
+    forward    loads of what was just stored             graph   -> graph
     simplify   constants, repeated work                  graph   -> graph
     eliminate  dead code                                 graph   -> graph
     reuse      repeated branches and loops               graph   -> graph
     unread     stores that nobody reads                  graph   -> graph
     fuse       array ops become loops over elements      graph   -> program
-    scalarise  small arrays of known shape              program -> program
+    scalarise  small arrays of known shape               program -> program
     unroll     loops over a few neighbours               program -> program
     settle     a zero and what is added to it, one store program -> program
     turn       loops that may count up                   program -> program
-    rows       loops over the same rows, forward and back program -> program
+    rows       loops over the same rows in one           program -> program
+    shrink     arrays of which a row is enough           program -> program
+    skip       loops that would add zeros                program -> program
     rotate     elements that the next iteration reads    program -> program
     sink       stores that the next iteration overwrites program -> program
     vectorise  elementary functions that LLVM vectorises program -> program
