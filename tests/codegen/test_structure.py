@@ -1,8 +1,8 @@
 """How many loops, arrays and products twelve gradients are made of.
 
 These numbers are what makes them fast; no time is measured here. A loop is a pass over
-memory or over a row of it; an array is memory that a call takes. Who changes them should
-know why: print the source of the program.
+memory or over a row of it; an array is memory that a call takes. Who changes them
+should know why: print the source of the program.
 """
 
 from __future__ import annotations
