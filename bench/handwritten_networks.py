@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from gradjit.vectormath import exp
+from gradjit import vectormath
+
+exp = vectormath.module(vectormath.chosen()).exp
 
 _plain = njit(cache=True, error_model="numpy")
 _sums = njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})

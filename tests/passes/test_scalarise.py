@@ -87,7 +87,7 @@ def test_values_and_slopes(name: str, jit: bool) -> None:
 def allocated(g: Any) -> list[str]:
     """Names of the arrays that the emitted code makes, in order."""
     return re.findall(
-        r"^ *(\w+) = (?:np\.(?:empty|zeros|full)|\w+\.copy)\(", g.source, re.M
+        r"^ *(\w+) = (?:mem\.(?:empty|zeros|full)|\w+\.copy)\(", g.source, re.M
     )
 
 
@@ -113,7 +113,7 @@ def lowered(f: Any, *args: Any, **options: Any) -> Any:
 class TestWhatStaysInMemory:
     def test_an_element_that_only_the_call_knows(self) -> None:
         f, args, _ = CASES["table"]
-        assert "x = np.zeros(3)" in lowered(f, *args, static="v").source
+        assert "x = mem.zeros(3)" in lowered(f, *args, static="v").source
 
     def test_an_array_that_is_filled_and_returned(self) -> None:
         g = lowered(lambda x: 2.0 * x, V3, static="x")
