@@ -170,11 +170,11 @@ def nest_of(eqn: Eqn, memory: Memory, loops: bool) -> Nest | None:
         loops: Whether loops of the program count, besides nests over elements.
     """
     if eqn.op.name == "map_":
-        return _map(eqn)
+        return _map(eqn, memory)
     return _for(eqn, memory) if loops and eqn.op.name == "for_" else None
 
 
-def _map(eqn: Eqn) -> Nest | None:
+def _map(eqn: Eqn, memory: Memory) -> Nest | None:
     if _is_short(eqn):
         return None
     ndim: int = eqn.params["ndim"]
@@ -190,6 +190,8 @@ def _map(eqn: Eqn) -> Nest | None:
         loads += [Access(a, inner.args[1] is body.params[0]) for a in arrays]
     closed = (o for w, o in zip(writers, eqn.outs, strict=True) if 0 in w.axes)
     writes = tuple(_writes(eqn, body.params[0]))
+    if len({memory.root(a) for a in eqn.args[ndim:]}) < len(eqn.args) - ndim:
+        return None  # two arrays start as one
     return Nest(eqn, tuple(loads), writes, frozenset(closed))
 
 
@@ -237,7 +239,10 @@ def _for(eqn: Eqn, memory: Memory) -> Nest | None:
         if is_version(body, result, param) and rows.only(param)
     }
     # An initial value that is read as well stays as it was: it is not the row.
-    written = {memory.root(init) for _, init, _, _ in carried(eqn)}
+    inits = [memory.root(init) for _, init, _, _ in carried(eqn)]
+    written = set(inits)
+    if len(written) < len(inits):
+        return None  # two arrays start as one
     loads = tuple(
         Access(v, rows.only(v) and memory.root(v) not in written)
         for v in free(body)

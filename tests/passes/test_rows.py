@@ -155,7 +155,22 @@ def both_versions(x: Any) -> Any:
     return np.sum(np.sum(a, axis=1) * np.sum(b * a, axis=1))
 
 
-@pytest.mark.parametrize("f", [neighbours, later_rows, rebound, chosen, both_versions])
+def twins(x: Any) -> Any:
+    a, b = x.copy(), x.copy()
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            a[i, j] = np.sin(a[i, j])
+            b[i, j] *= 2.0 + a[i, j]
+    out = 0.0
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            out += b[i, j] ** 2
+    return out
+
+
+@pytest.mark.parametrize(
+    "f", [neighbours, later_rows, rebound, chosen, both_versions, twins]
+)
 def test_rows_that_are_not_done_are_not_read(f: Any) -> None:
     with config.override(jit=False, check=True):
         assert gradjit.jit(f)(X) == pytest.approx(f(X), rel=1e-12)
