@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gradjit.ir.graph import Atom, Block, Eqn, Value, values
+from gradjit.ir.types import rank
 from gradjit.passes.demand import Demand, Recorder
 from gradjit.passes.element import (
     REDUCTIONS,
@@ -47,6 +48,8 @@ Kind = Literal["direct", "value", "reduce", "write"]
 
 # An expression of this cost or less is written again wherever it is read.
 LIGHT = 4
+# The same where few elements are read: the array has a row for each of them.
+SPARSE = 24
 
 
 @dataclass(slots=True, eq=False)
@@ -198,7 +201,19 @@ class Plan:
         eqn = self.defs[value]
         if eqn.op.name in VIEWS:
             return True
-        return self.cost(value, LIGHT + 1) <= LIGHT
+        limit = SPARSE if self._is_picked_from(value) else LIGHT
+        return self.cost(value, limit + 1) <= limit
+
+    def _is_picked_from(self, value: Value) -> bool:
+        """Whether only some elements are read, by indices: one of each row, say."""
+        users = self.users.get(value, ())
+        return bool(users) and all(
+            use == "element"
+            and eqn is not None
+            and eqn.op.name == "gather"
+            and rank(eqn.out.type) < rank(value.type)
+            for _, use, eqn in users
+        )
 
     def cost(
         self, value: Value, limit: int, loaded: frozenset[Value] = frozenset()
