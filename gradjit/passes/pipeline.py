@@ -8,6 +8,7 @@
     unread     stores that nobody reads                  graph   -> graph
     fuse       array ops become loops over elements      graph   -> program
     scalarise  small arrays of known shape               program -> program
+    stagger    additions to neighbours                   program -> program
     unroll     loops over a few neighbours               program -> program
     settle     a zero and what is added to it, one store program -> program
     turn       loops that may count up                   program -> program
@@ -55,6 +56,7 @@ from gradjit.passes.shrink import shrink
 from gradjit.passes.simplify import simplify
 from gradjit.passes.sink import sink
 from gradjit.passes.skip import skip
+from gradjit.passes.stagger import stagger
 from gradjit.passes.turn import turn
 from gradjit.passes.unread import unread
 from gradjit.passes.unroll import unroll
@@ -128,6 +130,8 @@ def lower(
         "fuse", hoist(eliminate(fuse(graph, parallel, runtime))), "program"
     )
     graph = stages.keep("scalarise", eliminate(scalarise(graph)), "program")
+    if not parallel:
+        graph = stages.keep("stagger", stagger(graph), "program")
     graph = stages.keep("unroll", unroll(graph), "program")
     graph = stages.keep("settle", settle(graph), "program")
     graph = stages.keep("turn", eliminate(turn(graph)), "program")
