@@ -15,10 +15,8 @@ Thekkath, "Collective Loop Fusion for Array Contraction" (1992), on outer loops.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from gradjit.ir.bounds import Facts, gather_facts
-from gradjit.ir.graph import Block, Eqn, Graph, Value, eqn_uses, values
+from gradjit.ir.graph import Atom, Block, Eqn, Graph, Value, eqn_uses, values
 from gradjit.passes.alias import Memory, is_array, is_view
 from gradjit.passes.row_group import Group, Nest, nest_of
 from gradjit.passes.row_loop import row_loop
@@ -70,6 +68,31 @@ class _Rows:
         self.facts = facts
         self.parallel = parallel
         self.loops = loops
+        self._uses: dict[Eqn, frozenset[Value]] = {}
+        self._read: dict[Eqn, frozenset[Atom]] = {}
+        self._nests: dict[Eqn, Nest | None] = {}
+
+    # Regions can be large, and each equation is looked at for many groups.
+
+    def uses(self, eqn: Eqn) -> frozenset[Value]:
+        """What an equation uses, its regions included."""
+        if eqn not in self._uses:
+            self._uses[eqn] = frozenset(eqn_uses(eqn))
+        return self._uses[eqn]
+
+    def reads(self, eqn: Eqn) -> frozenset[Atom]:
+        """The buffers that an equation uses."""
+        if eqn not in self._read:
+            arrays = filter(is_array, self.uses(eqn))
+            self._read[eqn] = frozenset(map(self.memory.root, arrays))
+        return self._read[eqn]
+
+    def nest(self, eqn: Eqn) -> Nest | None:
+        if eqn not in self._nests:
+            self._nests[eqn] = nest_of(eqn, self.memory, self.loops)
+        return self._nests[eqn]
+
+    # ------------------------------------------------------------------ grouping
 
     def shared(self, eqns: list[Eqn], later: set[Value]) -> list[Eqn]:
         """The equations with loops over rows, each at the place of its last nest.
@@ -83,7 +106,7 @@ class _Rows:
         while rest:
             first, *rest = rest
             learn(self.facts, first)
-            nest = nest_of(first, self.memory, self.loops)
+            nest = self.nest(first)
             found = self._found(nest, rest, later) if nest is not None else None
             if found is None:
                 out.append(first)
@@ -102,7 +125,7 @@ class _Rows:
         if not group.pays():
             self.facts.forget(equal)
             return None
-        used = later | {v for e in after for v in eqn_uses(e)}
+        used = later.union(*map(self.uses, after))
         heads = set(group.heads.values())
         arrays = (v for v in group.made - group.closed if v in used)
         if any(v not in heads for v in arrays):
@@ -110,7 +133,7 @@ class _Rows:
             return None  # an older version is needed later
         nests = [n.eqn for n in group.nests]
         loop = row_loop(nests, first.stop, used, self.parallel)
-        later = used.union(*(eqn_uses(e) for e in nests))
+        later = used.union(*map(self.uses, nests))
         return self.shared(before, later), loop, after
 
     def _gathered(self, group: Group, rest: list[Eqn]) -> tuple[list[Eqn], list[Eqn]]:
@@ -118,52 +141,45 @@ class _Rows:
         before: list[Eqn] = []
         after: list[Eqn] = []
         late: set[Value] = set()  # results of what stands behind the loop
+        read: set[Atom] = set()  # buffers that it reads
         guard = False  # something behind the loop may raise
         acts = group.acts
         for pos, eqn in enumerate(rest):
             if pos == _REACH:
                 after += rest[pos:]
                 break
-            uses = set(eqn_uses(eqn))
+            uses = self.uses(eqn)
             waits = guard or not uses.isdisjoint(late)
-            nest = None if waits else nest_of(eqn, self.memory, self.loops)
-            if nest and self._joins(nest, group, after):
+            nest = None if waits else self.nest(eqn)
+            if nest and self._joins(nest, group, read):
                 acts = group.acts
                 continue
             waits = waits or not uses.isdisjoint(group.made)
             waits = waits or (acts and not eqn.op.pure)
-            if waits or self._changes(eqn, group, after):
+            if waits or self._changes(eqn, group.touched | read):
                 after.append(eqn)
                 late.update(eqn.outs)
+                read |= self.reads(eqn)
                 guard = guard or not eqn.op.pure
             else:
                 learn(self.facts, eqn)
                 before.append(eqn)
         return before, after
 
-    def _joins(self, nest: Nest, group: Group, after: Sequence[Eqn]) -> bool:
-        """Add a nest to a group, if it has the same rows and nothing is in the way."""
+    def _joins(self, nest: Nest, group: Group, read: set[Atom]) -> bool:
+        """Add a nest to a group, if it has the same rows and nothing is in the way.
+
+        What stands behind the loop must not read what the nest writes into.
+        """
         gap = self.facts.affine(nest.stop) - self.facts.affine(group.nests[0].stop)
         if gap.terms or gap.constant:
             return False
-        return not self._overwrites(nest, after) and group.add(nest)
-
-    def _overwrites(self, nest: Nest, after: Sequence[Eqn]) -> bool:
-        """Whether a nest writes into what equations read that would come later."""
         places = {self.memory.root(w.array) for w in nest.writes}
-        return bool(places) and any(
-            self.memory.root(v) in places
-            for e in after
-            for v in eqn_uses(e)
-            if is_array(v)
-        )
+        return places.isdisjoint(read) and group.add(nest)
 
-    def _changes(self, eqn: Eqn, group: Group, after: Sequence[Eqn]) -> bool:
-        """Whether an equation may write into what nests read that come later then."""
+    def _changes(self, eqn: Eqn, read: set[Atom]) -> bool:
+        """Whether an equation may write into buffers that are read behind it then."""
         if not (is_view(eqn) or eqn.regions or eqn.op.name in ("store", "add_at")):
             return False
-        touched = {self.memory.root(v) for v in values(eqn.args) if is_array(v)}
-        others = {
-            self.memory.root(v) for e in after for v in eqn_uses(e) if is_array(v)
-        }
-        return not touched.isdisjoint(group.touched | others)
+        arrays = filter(is_array, values(eqn.args))
+        return not read.isdisjoint(map(self.memory.root, arrays))
