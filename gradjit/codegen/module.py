@@ -1,7 +1,8 @@
 """From source text to a function: a file in the cache folder, an import, Numba.
 
-The file is named after the hash of its text, so the same text is the same file in every
-process, and Numba's disk cache, which goes by file, finds what it compiled before. A
+The file is named after the hash of its text, and of the runtime modules that it imports
+and that are compiled into it, so the same text is the same file in every process, and
+Numba's disk cache, which goes by file, finds what it compiled before. A
 file that is there already is used only if its bytes are the text; anything else is
 replaced, never executed. Bytecode files are neither read nor written.
 """
@@ -129,7 +130,8 @@ def load(text: str, name: str) -> ModuleType:
         text: The source.
         name: What the file is called, before the hash.
     """
-    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    runtime = _runtime() if "from gradjit" in text else b""
+    digest = hashlib.sha256(text.encode() + runtime).hexdigest()[:16]
     module_name = f"{name}_{digest}"
     path = cache_folder() / f"{module_name}.py"
     found = sys.modules.get(module_name)
@@ -138,6 +140,18 @@ def load(text: str, name: str) -> ModuleType:
     if not _holds(path, text):
         write(text, path)
     return _import(path, module_name)
+
+
+@cache
+def _runtime() -> bytes:
+    """The modules that emitted code has compiled into it: another one is other code."""
+    folder = Path(__file__).parents[1]
+    paths = [folder / "blas.py", folder / "memory.py"]
+    paths += sorted((folder / "vectormath").glob("*.py"))
+    try:
+        return b"".join(path.read_bytes() for path in paths)
+    except OSError:  # in an archive: the version in the text has to do
+        return b""
 
 
 def _holds(path: Path, text: str) -> bool:

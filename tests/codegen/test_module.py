@@ -62,6 +62,17 @@ def test_a_file_named_after_its_text(folder: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such rights there")
+def test_another_runtime_is_another_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Machine code in the disk cache has the runtime's functions inlined."""
+    text = "from gradjit import memory as mem\n\n\ndef f(n):\n    return mem.empty(n)\n"
+    before = load(text, "f").__name__
+    plain = load(TEXT, "f").__name__
+    assert b"def matmul" in module._runtime()
+    monkeypatch.setattr(module, "_runtime", lambda: b"changed")
+    assert load(text, "f").__name__ != before
+    assert load(TEXT, "f").__name__ == plain
+
+
 def test_owner_only_rights(folder: Path) -> None:
     load(TEXT, "f")
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
