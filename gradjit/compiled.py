@@ -174,9 +174,12 @@ def _alike(lowered: Lowered) -> dict[int, Type]:
     """Results that are arrays of the shape and the type of an argument."""
     results = lowered.program.graph.block.results
     found: dict[int, Type] = {}
+    leaves = [r.value for r in lowered.results if r.source == "result"]
     for result in lowered.results:
         if result.like is None or result.source != "result":
             continue
+        if leaves.count(result.value) > 1:
+            continue  # two leaves, of which one may be like nothing
         spec, type_ = lowered.call.specs[result.like], results[int(result.value)].type
         if spec.kind != "array" or not isinstance(type_, ArrayType):
             continue
