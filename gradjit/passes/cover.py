@@ -8,12 +8,12 @@ that is -0.0 stays that, where 0.0 + -0.0 is 0.0.)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
-from gradjit.ir.graph import Atom, Block, Const, Eqn, Graph, Value, uses
+from gradjit.ir.graph import Atom, Block, Const, Eqn, Graph, Value
 from gradjit.ir.op import lookup
 from gradjit.ops.region import Writer
+from gradjit.passes.blocks import inside_out, is_zeros, use_counts
 from gradjit.passes.columns import columns
 
 
@@ -34,17 +34,12 @@ class _Chain(NamedTuple):
 
 
 def _block(block: Block) -> Block:
-    eqns = [
-        e.with_(regions=tuple(map(_block, e.regions)))
-        if e.regions and e.op.name != "map_"
-        else e
-        for e in block.eqns
-    ]
-    block = Block(block.params, tuple(eqns), block.results)
-    zeros = {e.out: k for k, e in enumerate(eqns) if _is_zeros(e)}
+    block = inside_out(block, _block)
+    eqns = list(block.eqns)
+    zeros = {e.out: k for k, e in enumerate(eqns) if is_zeros(e)}
     if not zeros:
         return block
-    counts = _counts(block)
+    counts = use_counts(block)
     for at, eqn in enumerate(eqns):
         if eqn.op.name != "for_" or not _counts_up(eqn):
             continue
@@ -60,23 +55,9 @@ def _block(block: Block) -> Block:
     return Block(block.params, tuple(eqns), block.results)
 
 
-def _is_zeros(eqn: Eqn) -> bool:
-    if eqn.op.name != "full":
-        return False
-    value = eqn.args[0]
-    return isinstance(value, Const) and value.value == 0
-
-
 def _unset(eqn: Eqn) -> Eqn:
     """The same array without its zeros."""
     return eqn.with_(op=lookup("empty"), args=eqn.args[1:])
-
-
-def _counts(block: Block) -> Mapping[Value, int]:
-    out: dict[Value, int] = {}
-    for value in uses(block):
-        out[value] = out.get(value, 0) + 1
-    return out
 
 
 def _counts_up(eqn: Eqn) -> bool:
@@ -95,7 +76,7 @@ def _chain(loop: Eqn, k: int, extents: tuple[Atom, ...]) -> _Chain | None:
     row, now = body.params[0], body.params[1 + k]
     if not _same(loop.args[1], extents[0]):
         return None
-    counts = _counts(body)
+    counts = use_counts(body)
     few: list[Eqn] = []
     for eqn in body.eqns:
         if now not in eqn.args:

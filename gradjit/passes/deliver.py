@@ -15,8 +15,9 @@ from gradjit.ir.graph import Atom, Block, Const, Eqn, Graph, Value, substitute
 from gradjit.ir.op import lookup
 from gradjit.ir.types import INDEX, TRUTH, ScalarType, dims
 from gradjit.ops.region import Writer
+from gradjit.passes.alias import origin
 from gradjit.passes.columns import stored
-from gradjit.passes.writeback import origin, written_back
+from gradjit.passes.writeback import written_back
 
 
 @dataclass(frozen=True, slots=True)

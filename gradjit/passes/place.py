@@ -29,12 +29,13 @@ from gradjit.passes.alias import (
     Roots,
     carried,
     is_array,
+    is_home,
     is_view,
     written_carries,
 )
 from gradjit.passes.columns import columns
 from gradjit.passes.overlap import may_share
-from gradjit.passes.writeback import is_home, written_back
+from gradjit.passes.writeback import written_back
 
 
 def place(graph: Graph) -> Graph:

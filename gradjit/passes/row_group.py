@@ -23,7 +23,7 @@ from gradjit.ir.graph import (
     walk,
 )
 from gradjit.ops.region import Writer
-from gradjit.passes.alias import Memory, carried, is_array, is_view
+from gradjit.passes.alias import Memory, carried, is_array, is_home, is_view
 from gradjit.passes.columns import columns
 
 # Rows of so few elements, if that is known, are no work for a loop of their own.
@@ -236,7 +236,7 @@ def _for(eqn: Eqn, memory: Memory) -> Nest | None:
     kept = {
         eqn.outs[k]: init
         for k, init, param, result in carried(eqn)
-        if is_version(body, result, param) and rows.only(param)
+        if is_home(body, result, param) and rows.only(param)
     }
     # An initial value that is read as well stays as it was: it is not the row.
     inits = [memory.root(init) for _, init, _, _ in carried(eqn)]
@@ -312,43 +312,3 @@ def _fresh(eqn: Eqn) -> Iterator[Value]:
         yield from (o for w, o in pairs if w.dest < 0 and is_array(o))
     elif not is_view(eqn) and eqn.op.name not in ("store", "add_at"):
         yield from filter(is_array, eqn.outs)
-
-
-def is_version(block: Block, array: Atom, param: Value) -> bool:
-    """Whether an array is a parameter of a block with some elements written.
-
-    A loop may also bind another array to the name: then all rows change at once.
-    """
-    return _origin(block, array) is param
-
-
-def _origin(block: Block, array: Atom) -> Atom:
-    """What comes in from outside of a block, or is new there, and is written into."""
-    made = {o: e for e in block.eqns for o in e.outs}
-    while isinstance(array, Value) and array in made:
-        before = _before(made[array], array)
-        if before is None:
-            break
-        array = before
-    return array
-
-
-def _before(eqn: Eqn, array: Atom) -> Atom | None:
-    """The version that an equation has written into, to make another one."""
-    name = eqn.op.name
-    k = next(n for n, out in enumerate(eqn.outs) if out is array)
-    if name in ("store", "add_at"):
-        return eqn.args[0]
-    if name == "map_":
-        writer: Writer = eqn.params["writers"][k]
-        dests = eqn.args[int(eqn.params["ndim"]) :]
-        return dests[writer.dest] if writer.dest >= 0 else None
-    if name in ("for_", "while_"):
-        body = eqn.regions[-1]
-        inner = body.params[len(body.params) - len(eqn.outs) + k]
-        keeps = is_version(body, body.results[k], inner)
-        return eqn.args[len(eqn.args) - len(eqn.outs) + k] if keeps else None
-    if name == "if_":
-        one, other = (_origin(r, r.results[k]) for r in eqn.regions)
-        return one if one is other else None
-    return None

@@ -18,6 +18,7 @@ from __future__ import annotations
 from gradjit.ir.bounds import Facts, gather_facts
 from gradjit.ir.graph import Atom, Block, Eqn, Graph, Value, eqn_uses, values
 from gradjit.passes.alias import Memory, is_array, is_view
+from gradjit.passes.blocks import inside_out
 from gradjit.passes.row_group import Group, Nest, nest_of
 from gradjit.passes.row_loop import row_loop
 from gradjit.passes.usage import learn
@@ -44,13 +45,8 @@ def share_rows(graph: Graph, parallel: bool = False, loops: bool = False) -> Gra
 
 
 def _block(block: Block, facts: Facts, parallel: bool, loops: bool) -> Block:
-    eqns = [
-        e.with_(regions=tuple(_block(r, facts, parallel, loops) for r in e.regions))
-        if e.regions and e.op.name != "map_"
-        else e
-        for e in block.eqns
-    ]
-    block = Block(block.params, tuple(eqns), block.results)
+    block = inside_out(block, lambda region: _block(region, facts, parallel, loops))
+    eqns = list(block.eqns)
     if sum(e.op.name == "map_" or (loops and e.op.name == "for_") for e in eqns) < 2:
         return block
     equal = dict(facts.equal)

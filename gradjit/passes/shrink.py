@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gradjit.ir.graph import Atom, Block, Eqn, Graph, Value, free, uses, values, walk
+from gradjit.ir.graph import Atom, Block, Eqn, Graph, Value, free, values, walk
 from gradjit.ir.types import ArrayType, rank
 from gradjit.ops.region import Writer
-from gradjit.passes.alias import Memory, carried, is_array
+from gradjit.passes.alias import Memory, carried, is_array, is_home
+from gradjit.passes.blocks import inside_out, use_counts
 from gradjit.passes.columns import columns
-from gradjit.passes.row_group import RowUses, is_version
+from gradjit.passes.row_group import RowUses
 
 _FIRST = {"index": 1, "store": 2, "add_at": 2}
 # What may make a version of the array.
@@ -31,17 +32,12 @@ def shrink(graph: Graph) -> Graph:
 
 
 def _block(block: Block) -> Block:
-    eqns = [
-        e.with_(regions=tuple(map(_block, e.regions)))
-        if e.regions and e.op.name != "map_"
-        else e
-        for e in block.eqns
-    ]
-    block = Block(block.params, tuple(eqns), block.results)
+    block = inside_out(block, _block)
+    eqns = list(block.eqns)
     fresh = {e.out: k for k, e in enumerate(eqns) if e.op.name == "empty"}
-    counts: dict[Value, int] = {}
-    for value in uses(block) if fresh else ():
-        counts[value] = counts.get(value, 0) + 1
+    if not fresh:
+        return block
+    counts = use_counts(block)
     for at, eqn in enumerate(eqns):
         if eqn.op.name != "for_":
             continue
@@ -93,7 +89,7 @@ class _Row:
         others = [p for p in self.body.params[1:] if p is not param]
         if any(self.memory.root(p) is self.root for p in others):
             return False
-        if not is_version(self.body, self.body.results[self.k], param):
+        if not is_home(self.body, self.body.results[self.k], param):
             return False
         if sum(self._has(r) for r in self.body.results) != 1:
             return False

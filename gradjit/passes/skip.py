@@ -18,6 +18,7 @@ from gradjit.ir.graph import Atom, Block, Const, Eqn, Graph, Value, walk
 from gradjit.ir.op import lookup
 from gradjit.ir.types import ScalarType, is_float
 from gradjit.ops.region import Writer
+from gradjit.passes.blocks import inside_out
 from gradjit.passes.columns import columns
 
 _SCALED = frozenset({"neg", "cast", "div"})
@@ -33,12 +34,8 @@ def skip(graph: Graph) -> Graph:
 
 
 def _block(block: Block) -> Block:
-    eqns = [
-        e.with_(regions=tuple(map(_block, e.regions)))
-        if e.regions and e.op.name != "map_"
-        else e
-        for e in block.eqns
-    ]
+    block = inside_out(block, _block)
+    eqns = list(block.eqns)
     for at, eqn in enumerate(eqns):
         for zero in (0, 1) if eqn.op.name == "if_" else ():
             outs = {

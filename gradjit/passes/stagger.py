@@ -15,14 +15,15 @@ first order. (A sum that is -0.0 stays that, where 0.0 + -0.0 is 0.0.)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from gradjit.ir.bounds import Affine, Facts, gather_facts
 from gradjit.ir.build import Builder, index, zero
-from gradjit.ir.graph import Atom, Block, Const, Eqn, Graph, Value, uses
+from gradjit.ir.graph import Atom, Block, Const, Eqn, Graph, Value
 from gradjit.ir.op import lookup
 from gradjit.ir.types import ScalarType
 from gradjit.ops.region import Writer
+from gradjit.passes.blocks import inside_out, is_zeros, use_counts
 from gradjit.passes.columns import columns
 from gradjit.passes.row_loop import row_loop
 
@@ -38,38 +39,28 @@ def stagger(graph: Graph) -> Graph:
 
 
 def _block(block: Block, facts: Facts) -> Block:
-    eqns = [
-        e.with_(regions=tuple(_block(r, facts) for r in e.regions))
-        if e.regions and e.op.name != "map_"
-        else e
-        for e in block.eqns
-    ]
-    block = Block(block.params, tuple(eqns), block.results)
-    zeros = {e.out: e for e in eqns if _is_zeros(e)}
+    block = inside_out(block, lambda region: _block(region, facts))
+    zeros = {e.out: e for e in block.eqns if _is_vector_of_zeros(e)}
     if not zeros:
         return block
-    counts: dict[Value, int] = {}
-    for value in uses(block):
-        counts[value] = counts.get(value, 0) + 1
+    counts = use_counts(block)
     out: list[Eqn] = []
-    for eqn in eqns:
+    for eqn in block.eqns:
         array = _array(eqn, zeros, counts, facts) if eqn.op.name == "map_" else None
         out += [eqn] if array is None else _staggered(eqn, array, counts)
     return Block(block.params, tuple(out), block.results)
 
 
-def _is_zeros(eqn: Eqn) -> bool:
+def _is_vector_of_zeros(eqn: Eqn) -> bool:
     """Whether an equation makes a vector of zeros, which is not known to be empty."""
-    if eqn.op.name != "full" or len(eqn.args) != 2:
+    if not is_zeros(eqn) or len(eqn.args) != 2:
         return False
-    value, extent = eqn.args
-    if isinstance(extent, Const) and extent.value == 0:
-        return False
-    return isinstance(value, Const) and value.value == 0
+    extent = eqn.args[1]
+    return not (isinstance(extent, Const) and extent.value == 0)
 
 
 def _array(
-    eqn: Eqn, zeros: dict[Value, Eqn], counts: dict[Value, int], facts: Facts
+    eqn: Eqn, zeros: dict[Value, Eqn], counts: Mapping[Value, int], facts: Facts
 ) -> Eqn | None:
     """The zeros of which a nest adds to each element and to the next one."""
     ndim: int = eqn.params["ndim"]
@@ -113,7 +104,7 @@ def _is_next(made: Eqn, eqn: Eqn, facts: Facts) -> bool:
     return facts.affine(stop).same(before)
 
 
-def _staggered(eqn: Eqn, made: Eqn, counts: dict[Value, int]) -> list[Eqn]:
+def _staggered(eqn: Eqn, made: Eqn, counts: Mapping[Value, int]) -> list[Eqn]:
     """The loop with one store for each element."""
     *setup, loop = row_loop([eqn], eqn.args[0], set(counts), False)
     (body,) = loop.regions
