@@ -121,7 +121,10 @@ class Writer:
         named: The program.
         runtime: Whether gradjit's runtime modules may be called.
         arrays: The module whose functions make arrays.
+        products: The module that multiplies matrices, if the runtime may be called.
     """
+
+    products = "la"
 
     def __init__(self, named: Named, runtime: bool = True) -> None:
         self.named = named
@@ -144,6 +147,10 @@ class Writer:
     def copied(self, array: str) -> str:
         """A contiguous copy of an array or of a view."""
         return f"mem.copy({array})" if self.runtime else f"{array}.copy()"
+
+    def turned(self, array: str) -> str:
+        """The transpose of a matrix."""
+        return f"{array}.T"
 
     def term(self, atom: Atom) -> Text:
         """An atom's text and precedence."""
