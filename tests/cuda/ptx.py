@@ -1,4 +1,4 @@
-"""PTX of kernels without a device: what a test asks for it, and whether it can be had."""
+"""PTX of kernels without a device: how tests get it, and whether it can be had."""
 
 from __future__ import annotations
 

@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FILES = sorted(path.name for path in (Path(__file__).parent / "simulated").glob("test_*"))
+FILES = sorted(
+    path.name for path in (Path(__file__).parent / "simulated").glob("test_*")
+)
 
 # What depends on the simulator itself: these run on both flavours where both are there.
 BOTH = {"test_flavour.py"}
