@@ -16,7 +16,14 @@ from contextlib import contextmanager
 
 from gradjit.codegen import flow
 from gradjit.codegen.contract import contraction, product_into
-from gradjit.codegen.expr import ATOM, Writer, number, tuple_text
+from gradjit.codegen.expr import (
+    ATOM,
+    Dialect,
+    Writer,
+    number,
+    tuple_text,
+    wording,
+)
 from gradjit.codegen.lines import Lines
 from gradjit.codegen.nest import print_map
 from gradjit.errors import InternalError, Loc
@@ -26,7 +33,11 @@ from gradjit.ir.types import FLOAT64, ArrayType, DType
 
 _AUGMENTED = {"add": "+=", "sub": "-=", "mul": "*=", "div": "/="}
 # Names in emitted files, and the modules of gradjit that they stand for.
-_RUNTIME = (("la", "blas"), ("mem", "memory"))
+_RUNTIME = (
+    ("la", "gradjit", "blas"),
+    ("mem", "gradjit", "memory"),
+    ("el", "gradjit.cuda", "elementary"),
+)
 _RAISES = {
     "index": "IndexError",
     "assert": "AssertionError",
@@ -42,6 +53,7 @@ def emit(
     decorator: str = "",
     imports: Sequence[str] = (),
     runtime: bool = True,
+    dialect: Dialect = "host",
 ) -> str:
     """The source of a module with one function (and the helpers that it calls).
 
@@ -53,9 +65,10 @@ def emit(
         imports: Import lines beyond those that the program needs.
         runtime: Whether gradjit's runtime modules may be called: its allocation and
             its matrix products in place of NumPy's.
+        dialect: For which compiler.
     """
-    body = Printer(named, runtime).function(decorator)
-    helpers = _helpers(named, decorator)
+    body = Printer(named, runtime, dialect).function(decorator)
+    helpers = _helpers(named, decorator, dialect)
     text = body + "".join(helpers)
     used = {n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name)}
     needed = ["import math"] if "math" in used else []
@@ -63,7 +76,7 @@ def emit(
     if "numba" in used and "import numba" not in third:
         third.append("import numba")
     own = {e.op.imports for e in walk(named.graph.block) if e.op.imports}
-    own |= {f"from gradjit import {m} as {k}" for k, m in _RUNTIME if k in used}
+    own |= {f"from {p} import {m} as {k}" for k, p, m in _RUNTIME if k in used}
     head = [_docstring(title, notes)] if title else []
     groups = ["\n".join(sorted(g)) for g in (needed, third, own) if g]
     parts = [*head, *(["\n\n".join(groups)] if groups else [])]
@@ -80,12 +93,13 @@ def _docstring(title: str, notes: Sequence[str]) -> str:
     return "\n".join([f'"""{lines[0]}', "", *lines[1:], '"""'])
 
 
-def _helpers(named: Named, decorator: str) -> list[str]:
+def _helpers(named: Named, decorator: str, dialect: Dialect) -> list[str]:
     """Sources of the helper functions that the program's ops call, each once."""
     found: dict[str, None] = {}
     for eqn in walk(named.graph.block):
-        if eqn.op.helper:
-            found[eqn.op.helper] = None
+        if eqn.op.helper or eqn.op.cuda_helper:
+            _, source = wording(eqn, dialect)
+            found |= dict.fromkeys([source] if source else [])
     return [_decorated(text, decorator) for text in found]
 
 
@@ -98,10 +112,12 @@ def _decorated(source: str, decorator: str) -> str:
 class Printer:
     """Prints one function."""
 
-    def __init__(self, named: Named, runtime: bool = True) -> None:
+    def __init__(
+        self, named: Named, runtime: bool = True, dialect: Dialect = "host"
+    ) -> None:
         self.named = named
         self.out = Lines()
-        self.expr = Writer(named, runtime)
+        self.expr = Writer(named, runtime, dialect)
         self.read = set(uses(named.graph.block))
         self._line: tuple[str, int] | None = None
         self._around: list[tuple[str, int]] = []

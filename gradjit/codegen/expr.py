@@ -13,16 +13,17 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from gradjit.errors import InternalError
 from gradjit.ir.graph import Atom, Const, Eqn, Value
 from gradjit.ir.named import Named
-from gradjit.ir.op import lookup
+from gradjit.ir.op import Op, lookup
 from gradjit.ir.types import BOOL, FLOAT32, FLOAT64, INT64, DType
 
 CHOICE, OR, AND, NOT, COMPARE = 1, 2, 3, 4, 5
@@ -43,6 +44,9 @@ _BINARY: dict[type[ast.AST], int] = {
     ast.MatMult: MULTIPLY,
     ast.Pow: POWER,
 }
+# For which compiler: Numba's of functions on the host, or that of CUDA kernels.
+Dialect = Literal["host", "cuda"]
+
 _INVERSE = {"eq": "!=", "ne": "=="}
 _DUAL = {"logical_or": ("and", AND), "logical_and": ("or", OR)}
 _ORDER_INVERSE = {"lt": ">=", "le": ">", "gt": "<=", "ge": "<"}
@@ -120,12 +124,16 @@ class Writer:
     Attributes:
         named: The program.
         runtime: Whether gradjit's runtime modules may be called.
+        dialect: For which compiler.
         arrays: The module whose functions make arrays.
     """
 
-    def __init__(self, named: Named, runtime: bool = True) -> None:
+    def __init__(
+        self, named: Named, runtime: bool = True, dialect: Dialect = "host"
+    ) -> None:
         self.named = named
         self.runtime = runtime
+        self.dialect: Dialect = dialect
         self.arrays = "mem" if runtime else "np"
         self._special: dict[str, Callable[[Eqn], Text]] = {
             "cast": self._cast,
@@ -158,7 +166,7 @@ class Writer:
         if special is not None:
             return special(eqn)
         eqn = self.signed(eqn)
-        text = _template_text(eqn)
+        text, _ = wording(eqn, self.dialect)
         shape = template(text, len(eqn.args))
         parts = [self.atom(a, n) for a, n in zip(eqn.args, shape.needs, strict=True)]
         found = Text(text.format(*parts), shape.precedence)
@@ -268,13 +276,31 @@ class Writer:
         return Text(f"{call}({self.atom(x)})")
 
 
-def _template_text(eqn: Eqn) -> str:
-    text = eqn.op.text
-    if eqn.op.text32 and FLOAT32 in (a.type.dtype for a in (*eqn.args, *eqn.outs)):
-        text = eqn.op.text32
+def wording(eqn: Eqn, dialect: Dialect = "host") -> tuple[str, str]:
+    """The template of an equation's op, and the source of what it calls."""
+    op, text = eqn.op, eqn.op.text
+    single = FLOAT32 in (a.type.dtype for a in (*eqn.args, *eqn.outs))
+    if op.text32 and single:
+        text = op.text32
+    found = _in_kernels(op, FLOAT32 if single else eqn.args[0].type.dtype)
+    helper = op.helper
+    if dialect == "cuda" and found:
+        text, helper = found, op.cuda_helper if _calls(found, op.cuda_helper) else ""
     if not text:
-        raise InternalError(f"no text for {eqn.op.name}")
-    return text.replace(" ** ", "**")
+        raise InternalError(f"no text for {op.name}")
+    return text.replace(" ** ", "**"), helper
+
+
+def _in_kernels(op: Op, dtype: DType) -> str:
+    """The text for CUDA kernels, empty if it is that for the host."""
+    keys = (dtype.str[1:], dtype.kind, "")
+    return next((op.cuda[key] for key in keys if key in op.cuda), "")
+
+
+def _calls(text: str, source: str) -> bool:
+    """Whether a text calls a function of a source."""
+    names = re.findall(r"^def (\w+)", source, re.MULTILINE)
+    return any(f"{name}(" in text for name in names)
 
 
 def _narrowed(found: Text, eqn: Eqn) -> Text:
