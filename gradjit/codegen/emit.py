@@ -98,7 +98,7 @@ def _helpers(named: Named, decorator: str, dialect: Dialect) -> list[str]:
     found: dict[str, None] = {}
     for eqn in walk(named.graph.block):
         if eqn.op.helper or eqn.op.cuda_helper:
-            _, source = wording(eqn, dialect)
+            source = wording(eqn, dialect).helper
             found |= dict.fromkeys([source] if source else [])
     return [_decorated(text, decorator) for text in found]
 

@@ -166,10 +166,15 @@ class Writer:
         if special is not None:
             return special(eqn)
         eqn = self.signed(eqn)
-        text, _ = wording(eqn, self.dialect)
-        shape = template(text, len(eqn.args))
-        parts = [self.atom(a, n) for a, n in zip(eqn.args, shape.needs, strict=True)]
-        found = Text(text.format(*parts), shape.precedence)
+        words = wording(eqn, self.dialect)
+        shape = template(words.text, len(eqn.args))
+        parts = [
+            f"float({self.atom(a)})"
+            if words.floats and a.type.dtype.kind in "iu"
+            else self.atom(a, n)
+            for a, n in zip(eqn.args, shape.needs, strict=True)
+        ]
+        found = Text(words.text.format(*parts), shape.precedence)
         return _narrowed(found, eqn)
 
     def signed(self, eqn: Eqn) -> Eqn:
@@ -276,25 +281,36 @@ class Writer:
         return Text(f"{call}({self.atom(x)})")
 
 
-def wording(eqn: Eqn, dialect: Dialect = "host") -> tuple[str, str]:
-    """The template of an equation's op, and the source of what it calls."""
+class Wording(NamedTuple):
+    """A template, the source of what it calls, and whether it wants no integers."""
+
+    text: str
+    helper: str = ""
+    floats: bool = False
+
+
+def wording(eqn: Eqn, dialect: Dialect = "host") -> Wording:
+    """How an equation's op is written."""
     op, text = eqn.op, eqn.op.text
     single = FLOAT32 in (a.type.dtype for a in (*eqn.args, *eqn.outs))
     if op.text32 and single:
         text = op.text32
-    found = _in_kernels(op, FLOAT32 if single else eqn.args[0].type.dtype)
-    helper = op.helper
-    if dialect == "cuda" and found:
-        text, helper = found, op.cuda_helper if _calls(found, op.cuda_helper) else ""
+    if dialect == "cuda" and op.cuda:
+        dtype = FLOAT32 if single else _operands(eqn)
+        keys = (dtype.str[1:], dtype.kind, "")
+        found = next((op.cuda[key] for key in keys if key in op.cuda), "")
+        if found:
+            helper = op.cuda_helper if _calls(found, op.cuda_helper) else ""
+            return Wording(found, helper, dtype.kind == "f")
     if not text:
         raise InternalError(f"no text for {op.name}")
-    return text.replace(" ** ", "**"), helper
+    return Wording(text.replace(" ** ", "**"), op.helper)
 
 
-def _in_kernels(op: Op, dtype: DType) -> str:
-    """The text for CUDA kernels, empty if it is that for the host."""
-    keys = (dtype.str[1:], dtype.kind, "")
-    return next((op.cuda[key] for key in keys if key in op.cuda), "")
+def _operands(eqn: Eqn) -> DType:
+    """What an op computes in; integers next to float64 stay what they are."""
+    dtypes = [a.type.dtype for a in eqn.args]
+    return FLOAT64 if eqn.op.dtypes == "float" or FLOAT64 in dtypes else dtypes[0]
 
 
 def _calls(text: str, source: str) -> bool:
