@@ -23,7 +23,7 @@ import numpy as np
 from gradjit.errors import InternalError
 from gradjit.ir.graph import Atom, Const, Eqn, Value
 from gradjit.ir.named import Named
-from gradjit.ir.op import Op, lookup
+from gradjit.ir.op import lookup
 from gradjit.ir.types import BOOL, FLOAT32, FLOAT64, INT64, DType
 
 CHOICE, OR, AND, NOT, COMPARE = 1, 2, 3, 4, 5
@@ -304,7 +304,8 @@ def wording(eqn: Eqn, dialect: Dialect = "host") -> Wording:
             return Wording(found, helper, dtype.kind == "f")
     if not text:
         raise InternalError(f"no text for {op.name}")
-    return Wording(text.replace(" ** ", "**"), op.helper)
+    call = op.dtypes == "float" and op.precedence == ATOM
+    return Wording(text.replace(" ** ", "**"), op.helper, dialect == "cuda" and call)
 
 
 def _operands(eqn: Eqn) -> DType:

@@ -1,18 +1,21 @@
-"""Functions of numbers that numba.cuda lacks or that it gets wrong, for use in kernels.
+"""Functions of numbers that numba.cuda lacks or gets wrong, for use in kernels.
 
-On a device, what has a counterpart in libdevice is that counterpart: `exp` is
-`math.exp`, which Numba knows. In the simulator kernels are Python, where `math` raises at
-poles and makes float64 of float32, so the names stand for NumPy's functions there.
+On a device, what libdevice has is that: `exp` is `math.exp`, which Numba knows. In the
+simulator kernels are Python, where `math` raises at poles and makes float64 of float32,
+so the names stand for NumPy's functions there.
 
 The rest is written out, after NumPy's `npy_divmod` and `npy_logaddexp`. Numba's own `%`
-of floats takes the remainder as x - floor(x / y) * y on a device, which is off where the
-quotient is rounded, and nan where y is infinite; and its `max` and `min` drop nan.
-`type(x)` keeps numbers in the dtype of the operands: a literal is a float64, and makes
-the arithmetic around it slow on most devices.
+of floats is x - floor(x / y) * y on a device, which is off where the quotient is
+rounded, and nan where y is infinite; its `max` and `min` drop nan. `type(x)` keeps
+numbers in the dtype of the operands: a literal is a float64, and so is what it touches.
 """
+
+# Numba sees the types of the functions below, and nobody else:
+# pyright: reportUnknownVariableType=false
 
 from __future__ import annotations
 
+import importlib
 import math
 from typing import Any
 
@@ -49,7 +52,7 @@ if SIMULATED or not IMPORTED:
     erf, erfc = _quiet(math.erf, math.nan), _quiet(math.erfc, math.nan)
     gamma, lgamma = _quiet(_gamma, math.nan), _quiet(math.lgamma, math.inf)
 else:
-    from numba.cuda import libdevice  # pyright: ignore
+    libdevice: Any = importlib.import_module("numba.cuda.libdevice")
 
     exp, expm1, log, log1p = math.exp, math.expm1, math.log, math.log1p
     exp2, exp2f = libdevice.exp2, libdevice.exp2f
@@ -67,7 +70,7 @@ def _device(function: Any) -> Any:
 
 
 @_device
-def sign(x):
+def sign(x: Any) -> Any:
     """-1, 0 or 1; nan of nan."""
     kind = type(x)
     if x > 0:
@@ -78,7 +81,7 @@ def sign(x):
 
 
 @_device
-def mod(x, y):
+def mod(x: Any, y: Any) -> Any:
     """Remainder of floats with the sign of the divisor."""
     rest = fmod(x, y)
     if rest == 0:
@@ -89,8 +92,8 @@ def mod(x, y):
 
 
 @_device
-def floordiv(x, y):
-    """Quotient of floats rounded down, as NumPy takes it: exact before it is rounded."""
+def floordiv(x: Any, y: Any) -> Any:
+    """Quotient of floats rounded down: exact before it is rounded."""
     if y == 0:
         return x / y
     rest = fmod(x, y)
@@ -106,7 +109,7 @@ def floordiv(x, y):
 
 
 @_device
-def remainder(x, y):
+def remainder(x: Any, y: Any) -> Any:
     """Remainder of integers with the sign of the dividend, 0 for a divisor of 0."""
     found = x % y
     if found != 0 and (x < 0) != (y < 0):
@@ -115,19 +118,19 @@ def remainder(x, y):
 
 
 @_device
-def larger(x, y):
+def larger(x: Any, y: Any) -> Any:
     """Python's max of two: the first unless the second is greater."""
     return y if y > x else x
 
 
 @_device
-def smaller(x, y):
+def smaller(x: Any, y: Any) -> Any:
     """Python's min of two: the first unless the second is less."""
     return y if y < x else x
 
 
 @_device
-def logaddexp(x, y):
+def logaddexp(x: Any, y: Any) -> Any:
     """log(exp(x) + exp(y)) without overflow."""
     kind = type(x)
     if x == y:

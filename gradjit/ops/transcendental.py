@@ -28,9 +28,10 @@ def _sqrt(x: Any) -> Any:
 
 
 # What numba.cuda does not know by NumPy's name, and what has two names in libdevice.
-_KERNEL = {"exp", "expm1", "log1p", "sqrt", "logaddexp"}
-_KERNEL |= {"floor", "ceil", "trunc", "copysign"}
-_KERNEL_TWICE = {"exp2", "cbrt", "rint"}
+_KERNEL = frozenset(
+    ("exp", "expm1", "log1p", "sqrt", "logaddexp", "floor", "ceil", "trunc", "copysign")
+)
+_KERNEL_TWICE = frozenset(("exp2", "cbrt", "rint"))
 
 
 def _in_kernels(name: str, arguments: str) -> dict[str, str]:

@@ -66,4 +66,4 @@ def test_remainders_are_not_those_of_a_rounded_quotient(dtype: str) -> None:
     """`x % y` in PTX is x - floor(x / y) * y, which needs an exact quotient."""
     made, signature = kernel(dtype, only=("mod",))
     text = shim.ptx(made, signature, (8, 0))
-    assert f"cvt.rmi.f{dtype[1] == '8' and 64 or 32}" not in text
+    assert f"cvt.rmi.f{(dtype[1] == '8' and 64) or 32}" not in text
