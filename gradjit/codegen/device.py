@@ -17,7 +17,7 @@ from gradjit.codegen.emit import (
     helpers,
     located,
 )
-from gradjit.codegen.expr import ATOM, Text, Writer, tuple_text
+from gradjit.codegen.expr import ATOM, Dialect, Text, Writer, tuple_text
 from gradjit.ir.graph import Const, Eqn
 from gradjit.ir.named import Named
 from gradjit.ir.types import BOOL
@@ -59,10 +59,10 @@ def emit_device(
     """
     jit = "@cuda.jit(fastmath=True)" if fastmath else "@cuda.jit"
     inside = "@cuda.jit(device=True)"
-    found = dict.fromkeys(h for k in kernels for h in helpers(k, inside))
+    found = dict.fromkeys(h for k in kernels for h in helpers(k, inside, "cuda"))
     parts = [_errors(checks)] if checks else []
     parts += found
-    parts += [KernelPrinter(k, runtime=False).function(jit) for k in kernels]
+    parts += [KernelPrinter(k).function(jit) for k in kernels]
     parts.append(HostPrinter(host).function())
     return assembled(parts, title, notes)
 
@@ -87,15 +87,15 @@ class KernelWriter(Writer):
     """Expressions of kernels."""
 
     def __init__(self, named: Named) -> None:
-        super().__init__(named, runtime=False)
+        super().__init__(named, runtime=False, dialect="cuda")
         self._special["position"] = lambda e: Text(_POSITIONS[e.params["what"]])
 
 
 class KernelPrinter(Printer):
     """Prints a kernel."""
 
-    def __init__(self, named: Named, runtime: bool = False) -> None:
-        super().__init__(named, runtime)
+    def __init__(self, named: Named) -> None:
+        super().__init__(named, runtime=False, dialect="cuda")
         more: dict[str, Callable[[Eqn], None]] = {
             "add_at": self._added,
             "empty": self._local,
@@ -110,7 +110,7 @@ class KernelPrinter(Printer):
         }
         self._statements.update(more)
 
-    def writer(self, named: Named, runtime: bool) -> Writer:
+    def writer(self, named: Named, runtime: bool, dialect: Dialect) -> Writer:
         return KernelWriter(named)
 
     def _added(self, eqn: Eqn) -> None:
@@ -199,8 +199,8 @@ class HostWriter(Writer):
 class HostPrinter(Printer):
     """Prints the host's function."""
 
-    def __init__(self, named: Named, runtime: bool = True) -> None:
-        super().__init__(named, runtime)
+    def __init__(self, named: Named) -> None:
+        super().__init__(named)
         more: dict[str, Callable[[Eqn], None]] = {
             "launch": self._launch,
             "item": self._item,
@@ -209,7 +209,7 @@ class HostPrinter(Printer):
         }
         self._statements.update(more)
 
-    def writer(self, named: Named, runtime: bool) -> Writer:
+    def writer(self, named: Named, runtime: bool, dialect: Dialect) -> Writer:
         return HostWriter(named)
 
     def _launch(self, eqn: Eqn) -> None:

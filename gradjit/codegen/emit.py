@@ -16,7 +16,14 @@ from contextlib import contextmanager
 
 from gradjit.codegen import flow
 from gradjit.codegen.contract import contraction, product_into
-from gradjit.codegen.expr import ATOM, Writer, number, tuple_text
+from gradjit.codegen.expr import (
+    ATOM,
+    Dialect,
+    Writer,
+    number,
+    tuple_text,
+    wording,
+)
 from gradjit.codegen.lines import Lines
 from gradjit.codegen.nest import print_map
 from gradjit.errors import InternalError, Loc
@@ -31,6 +38,7 @@ _RUNTIME = (
     ("mem", "from gradjit import memory as mem"),
     ("co", "from gradjit.cuda import collective as co"),
     ("dev", "from gradjit.cuda import device as dev"),
+    ("el", "from gradjit.cuda import elementary as el"),
     ("cuda", "from gradjit.cuda.shim import cuda"),
 )
 _RAISES = {
@@ -48,6 +56,7 @@ def emit(
     decorator: str = "",
     imports: Sequence[str] = (),
     runtime: bool = True,
+    dialect: Dialect = "host",
 ) -> str:
     """The source of a module with one function (and the helpers that it calls).
 
@@ -59,9 +68,10 @@ def emit(
         imports: Import lines beyond those that the program needs.
         runtime: Whether gradjit's runtime modules may be called: its allocation and
             its matrix products in place of NumPy's.
+        dialect: For which compiler.
     """
-    body = Printer(named, runtime).function(decorator)
-    functions = [*helpers(named, decorator), body]
+    body = Printer(named, runtime, dialect).function(decorator)
+    functions = [*helpers(named, decorator, dialect), body]
     return assembled(functions, title, notes, imports, _imports(named))
 
 
@@ -99,12 +109,13 @@ def _docstring(title: str, notes: Sequence[str]) -> str:
     return "\n".join([f'"""{lines[0]}', "", *lines[1:], '"""'])
 
 
-def helpers(named: Named, decorator: str) -> list[str]:
+def helpers(named: Named, decorator: str, dialect: Dialect = "host") -> list[str]:
     """Sources of the helper functions that the program's ops call, each once."""
     found: dict[str, None] = {}
     for eqn in walk(named.graph.block):
-        if eqn.op.helper:
-            found[eqn.op.helper] = None
+        if eqn.op.helper or eqn.op.cuda_helper:
+            source = wording(eqn, dialect).helper
+            found |= dict.fromkeys([source] if source else [])
     return [_decorated(text, decorator) for text in found]
 
 
@@ -117,10 +128,12 @@ def _decorated(source: str, decorator: str) -> str:
 class Printer:
     """Prints one function."""
 
-    def __init__(self, named: Named, runtime: bool = True) -> None:
+    def __init__(
+        self, named: Named, runtime: bool = True, dialect: Dialect = "host"
+    ) -> None:
         self.named = named
         self.out = Lines()
-        self.expr = self.writer(named, runtime)
+        self.expr = self.writer(named, runtime, dialect)
         self.read = set(uses(named.graph.block))
         self._line: tuple[str, int] | None = None
         self._around: list[tuple[str, int]] = []
@@ -143,9 +156,9 @@ class Printer:
             "map_": lambda e: print_map(self, e),
         }
 
-    def writer(self, named: Named, runtime: bool) -> Writer:
+    def writer(self, named: Named, runtime: bool, dialect: Dialect) -> Writer:
         """What prints expressions."""
-        return Writer(named, runtime)
+        return Writer(named, runtime, dialect)
 
     def function(self, decorator: str = "") -> str:
         """The whole function."""
