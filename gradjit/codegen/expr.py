@@ -216,6 +216,8 @@ class Writer:
 
     def subscript(self, spec: str, index: tuple[Atom, ...]) -> str:
         """What stands between the brackets."""
+        if not spec:
+            return "()"
         items: list[str] = []
         rest = list(index)
         for char in spec.rstrip(":") or ":":

@@ -1,7 +1,7 @@
 """Loops, branches and stacks of the host's code.
 
-A carry, or the result of a branch, that is a number of the device is an array of one
-element; which ones are is known beforehand (`device_numbers`).
+A carry, or the result of a branch, that is a number of the device is an array without
+axes; which ones are is known beforehand (`device_numbers`).
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ def pop(host: Offload, eqn: Eqn) -> None:
     host.env[stack] = new
     type_ = value.type
     if isinstance(type_, ScalarType) and value in host.device:
-        made = host.cells[value] = Value(ArrayType(type_.dtype, (1,)), value.name)
+        made = host.cells[value] = Value(ArrayType(type_.dtype, ()), value.name)
     else:
         host.env[value] = made = Value(type_, value.name)
     args = (host.look(eqn.args[0]),)

@@ -1,7 +1,7 @@
 """A kernel on its way: a copy of a part of the program, run by threads.
 
 What the part uses from outside becomes parameters: arrays and numbers of the host as
-they are, numbers of the device as arrays of one element, which are loaded first. In a
+they are, numbers of the device as arrays without axes, which are loaded first. In a
 kernel an error is noted and the thread leaves; arrays that an iteration makes are local
 if their extents are known, and otherwise an iteration has a part of a scratch array.
 """
@@ -89,7 +89,7 @@ class Kernel:
         if cell is not None:
             param = self.given(cell, old.name)
             with self.outermost():
-                return self.load(param, (index(0),), old.name)
+                return self.load(param, (), old.name)
         late = self.host.late.get(old)
         if late is not None:
             with self.outermost():

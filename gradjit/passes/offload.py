@@ -3,7 +3,7 @@
 What is left of the program on the host are extents, allocations, views, matrix products
 and loops over these; a nest over elements is a kernel (`grids`), and a loop whose
 iterations are independent is one too (`row_kernel`, `item_kernel`). A number that the
-device computes stays there, in an array of one element (a cell); the host waits for it
+device computes stays there, in an array without axes (a cell); the host waits for it
 only where it needs it: an extent, a branch, the condition of a loop. Arithmetic on such
 numbers is done in the kernels that use them (`late`); single loads, stores and checks
 wait in a queue and become one kernel of one thread.
@@ -96,7 +96,7 @@ class Offload:
     Attributes:
         b: Of the host's code.
         env: What arrays, and numbers that the host has, are in it.
-        cells: For numbers of the device, the arrays of one element that they are in.
+        cells: For numbers of the device, the arrays without axes that they are in.
         late: Arithmetic on numbers of the device that no kernel has done yet.
         queue: Loads, stores and checks for which there was no kernel yet.
         raises: Whether kernels may note errors.
@@ -155,7 +155,7 @@ class Offload:
         return replace(block, eqns=(*heads, *block.eqns))
 
     def result(self, old: Atom) -> Atom:
-        """A result of the program: numbers of the device are arrays of one element."""
+        """A result of the program: numbers of the device are arrays without axes."""
         if isinstance(old, Const) or isinstance(old.type, ArrayType):
             return self.look(old)
         return self.look(old) if self.is_host(old) else self.cell(old)
@@ -188,7 +188,7 @@ class Offload:
         return out
 
     def cell(self, old: Atom) -> Value:
-        """The array of one element that has a number, for the device."""
+        """The array without axes that has a number, for the device."""
         if isinstance(old, Value) and old not in self.cells:
             self.flush()
         if isinstance(old, Value) and old in self.cells:
@@ -198,19 +198,19 @@ class Offload:
             value = kernel.atom(old)
             made = self.cell_for(old)
             param = kernel.given(made, old.name)
-            kernel.wrote(param, kernel.store(param, value, (index(0),)))
+            kernel.wrote(param, kernel.store(param, value, ()))
             self.launch(kernel, "one", ())
             return made
-        out = Value(ArrayType(old.type.dtype, (1,)), getattr(old, "name", ""))
-        args = (self.look(old), index(1))
-        params = {"dtype": old.type.dtype, "dims": (1,)}
+        out = Value(ArrayType(old.type.dtype, ()), getattr(old, "name", ""))
+        args = (self.look(old),)
+        params = {"dtype": old.type.dtype, "dims": ()}
         self.b.append(Eqn(lookup("full"), args, (out,), params, (), self.b.loc))
         return out
 
     def cell_for(self, old: Value) -> Value:
         """A new cell for a number that a kernel is about to compute."""
-        like = Value(ArrayType(old.type.dtype, (1,)), old.name)
-        self.cells[old] = made = self.empty(like, [index(1)])
+        like = Value(ArrayType(old.type.dtype, ()), old.name)
+        self.cells[old] = made = self.empty(like, ())
         return made
 
     def empty(self, like: Value, extents: Sequence[Atom]) -> Value:
@@ -341,7 +341,7 @@ class Offload:
                     cell = self.cell_for(out)
                     param = kernel.given(cell, out.name)
                     assert last is not None
-                    kernel.wrote(param, kernel.store(param, last, (index(0),)))
+                    kernel.wrote(param, kernel.store(param, last, ()))
         self.launch(kernel, "one", ())
 
     # -------------------------------------------------------------------- launch
