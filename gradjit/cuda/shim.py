@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from gradjit.cuda.simulator import Simulator
 from gradjit.errors import GradjitError
 
 _HINT = "pip install gradjit[cuda]"
@@ -48,6 +49,8 @@ SIMULATED: bool = IMPORTED and "simulator" in cuda.jit.__module__
 FLAVOUR: str = (
     "numba-cuda" if getattr(cuda, "implementation", "") == "NVIDIA" else "numba"
 )
+if SIMULATED:
+    cuda = Simulator(cuda)
 
 
 def require() -> None:
