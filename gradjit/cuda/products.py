@@ -66,7 +66,8 @@ def _is_cublas(out: Any, a: Any, b: Any) -> bool:
     if not (a.dtype == b.dtype == out.dtype and a.size and b.size):
         return False
     fits = all(n <= _LARGEST for x in (a, b, out) for n in x.shape)
-    return fits and (out.is_c_contiguous() or (out.ndim == 2 and out.is_f_contiguous()))
+    turned = a.ndim == b.ndim == 2 and out.is_f_contiguous()
+    return fits and (turned or out.is_c_contiguous())
 
 
 def _cublas(out: Any, a: Any, b: Any, keep: bool) -> None:
