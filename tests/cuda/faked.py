@@ -14,6 +14,7 @@ import ctypes
 import functools
 import gc
 import importlib
+import sys
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -209,7 +210,12 @@ class Launches:
         self._compile(dispatcher, args)
         simulated = importlib.import_module("numba.cuda.simulator.kernel")
         kernel = simulated.FakeCUDAKernel(dispatcher.py_func, device=False)
-        kernel[grid, block](*[host(a) for a in args])
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-4)  # the simulator waits for its threads in a loop
+        try:
+            kernel[grid, block](*[host(a) for a in args])
+        finally:
+            sys.setswitchinterval(interval)
 
     def _compile(self, dispatcher: Any, args: Any) -> None:
         types = tuple(dispatcher.typeof_pyval(a) for a in args)
