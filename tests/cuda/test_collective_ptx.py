@@ -53,13 +53,17 @@ def grid_kernel(name: str) -> Callable[..., None]:
 
 def code_of(name: str, dtype: str, cc: tuple[int, int]) -> str:
     """The instructions of a kernel that reduces an array of a dtype."""
+    return ptx.code(text_of(name, dtype, cc))
+
+
+def text_of(name: str, dtype: str, cc: tuple[int, int]) -> str:
     result = "int64" if "arg" in name else dtype
     if name.startswith("block"):
         types = f"({dtype}[::1], {result}[::1])"
-        return ptx.code(ptx.compile_kernel(block_kernel(name), types, cc))
+        return ptx.compile_kernel(block_kernel(name), types, cc)
     scalar = f"Array({result}, 0, 'C')"
     types = f"({dtype}[::1], {scalar}, float64[::1], int32[::1])"
-    return ptx.code(ptx.compile_kernel(grid_kernel(name), types, cc))
+    return ptx.compile_kernel(grid_kernel(name), types, cc)
 
 
 @pytest.mark.parametrize("cc", ptx.CAPABILITIES, ids=str)
@@ -152,3 +156,15 @@ def test_several_reductions_of_a_kernel_compile_together() -> None:
     types = "(float64[:, ::1], Array(float32, 0, 'C'), float64[::1], int32[::1])"
     for cc in ptx.CAPABILITIES:
         assert "cvt.rn.f32.f64" in ptx.code(ptx.compile_kernel(kernel, types, cc))
+
+
+@pytest.mark.parametrize("cc", ptx.CAPABILITIES, ids=str)
+@pytest.mark.parametrize("name", ["block_sum_float32", "grid_argmax_int64"])
+def test_few_registers(name: str, cc: tuple[int, int]) -> None:
+    """A reduction must not be what keeps warps from a multiprocessor."""
+    dtype = name.rpartition("_")[2]
+    registers, spilled, shared = ptx.usage(text_of(name, dtype, cc), cc)
+    assert registers <= 64
+    assert spilled == 0
+    # A result for each of 32 warps: a value, or values and places.
+    assert shared == (128 if dtype == "float32" else 512)
