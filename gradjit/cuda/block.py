@@ -95,7 +95,9 @@ def _shuffled(combine: Combine, dtype: Any) -> Any:
         count = thread_count()
         thread = thread_number()
         lane = thread & (WARP - 1)
-        live = min(count - (thread - lane), WARP)
+        live = count - (thread - lane)
+        if live > WARP:  # min(...) does not compile with the CUDA target of Numba's own
+            live = WARP
         mask = (1 << live) - 1
         offset = WARP // 2
         while offset > 0:
@@ -131,7 +133,9 @@ def _shuffled_place(better: Better, dtype: Any) -> Any:
         count = thread_count()
         thread = thread_number()
         lane = thread & (WARP - 1)
-        live = min(count - (thread - lane), WARP)
+        live = count - (thread - lane)
+        if live > WARP:
+            live = WARP
         mask = (1 << live) - 1
         offset = WARP // 2
         while offset > 0:
