@@ -168,14 +168,15 @@ def children(
         left = [name for name in names if name not in found]
         status = child(left, options, log, folder, until)
         known, head = read(log)
-        if not set(known) & set(left):
+        fresh = {name: row for name, row in known.items() if name not in found}
+        if not fresh:
             sys.exit(f"the process that measures ended with {status} before any row")
-        for row in known.values():
+        for row in fresh.values():
             if row.running:
                 why = f"the process ended with {status}"
                 row.failed.setdefault(row.running, why)
                 row.seconds.pop(row.running, None)
-        found = known
+        found |= fresh
         write_json(options.json, content(list(found.values()), head, options.quick))
     return [found[name] for name in names], head
 
