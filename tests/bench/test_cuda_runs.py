@@ -301,9 +301,8 @@ def test_without_a_gpu_nothing_is_measured_and_results_are_compared(tmp_path):
     done = run(*words, "--json", str(out))
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith("no GPU: nothing measured")
-    names = {
-        (row["workload"], row["dtype"]) for row in json.loads(out.read_text())["rows"]
-    }
+    rows = json.loads(out.read_text())["rows"]
+    names = {(row["workload"], row["dtype"]) for row in rows}
     assert names == {
         (name, dtype)
         for name in ("chain", "k-means", "k-means, loops")
