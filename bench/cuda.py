@@ -232,7 +232,9 @@ def versions() -> dict[str, str]:
 
 
 def footer(where: dict[str, Any], peers: dict[str, str]) -> list[str]:
-    found = ", ".join(f"{name} {v}" for name, v in (versions() | peers).items())
+    # Two ways to run one peer are one version.
+    others = {name.split(".")[0].split()[0]: v for name, v in peers.items()}
+    found = ", ".join(f"{name} {v}" for name, v in (versions() | others).items())
     place = ", ".join(f"{key} {value}" for key, value in where.items())
     return [f"Versions: {found}.", f"Machine: {place}."]
 

@@ -163,11 +163,11 @@ def sampled(way: Way, clock: Callable[[], float], effort: Effort) -> Quartiles:
     Ways are timed one after the other, not in turns: the memory of one is given back
     before the next one starts, and nobody else uses the device.
     """
-    once = statistics.median(block(way, 1, clock) for _ in range(4))
+    once = statistics.median(block(way, 1, clock) for _ in range(3))
     count = max(1, round(effort.block / max(once, 1e-7)))
     times: list[float] = []
     spent = 0.0
-    while len(times) < effort.rounds and (len(times) < 5 or spent < effort.limit):
+    while len(times) < effort.rounds and (len(times) < 3 or spent < effort.limit):
         times.append(block(way, count, clock))
         spent += times[-1] * count
     return quartiles(times)
