@@ -48,7 +48,7 @@ __all__ = [
 
 
 def parts() -> Any:
-    """Scratch for partial results: `REDUCTIONS * MAX_BLOCKS` float64."""
+    """Scratch for partial results: `REDUCTIONS * WORDS * MAX_BLOCKS` float64."""
     return current().parts
 
 

@@ -1,4 +1,4 @@
-"""Where a call runs: a device and a stream, with the scratch memory of that stream.
+"""Where a call runs: a device and a stream, with the memory and scratch of that stream.
 
 A kernel that reduces over its grid needs partial results of its blocks and counters of
 finished blocks, and any kernel may leave a code in the status. Kernels of one stream run
@@ -10,12 +10,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from gradjit.cuda.shim import SIMULATED, cuda
+from gradjit.cuda import optional
+from gradjit.cuda.grid import WORDS
+from gradjit.cuda.pool import Memory, Pool, Source
+from gradjit.cuda.shim import SIMULATED, cuda, quiet
 
 MAX_BLOCKS = 2048
 """No grid has more blocks: so many partial results has a reduction over a grid."""
@@ -26,30 +29,46 @@ REDUCTIONS = 64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Place:
-    """A device, a stream, and the scratch memory of that stream.
+    """A device, a stream, and what belongs to that stream.
 
     Attributes:
         device: The device's number.
-        stream: The stream as `numba.cuda` takes it: 0 for the default stream.
+        stream: The stream, as `numba.cuda` takes it.
+        handle: Its address; 0 for the default stream.
+        context: The device's context; None in the simulator.
         multiprocessors: How many multiprocessors the device has.
-        parts: Partial results, `REDUCTIONS * MAX_BLOCKS` float64.
+        pool: The memory of the stream's arrays.
+        parts: Partial results, `REDUCTIONS * WORDS * MAX_BLOCKS` float64.
         counters: Counters of finished blocks, `REDUCTIONS` int32, zero between kernels.
         status: One int32: 0, or the code of an error that a kernel found.
     """
 
     device: int
     stream: Any
+    handle: int
+    context: Any
     multiprocessors: int
+    pool: Pool
     parts: Any
     counters: Any
     status: Any
 
+    @property
+    def bound(self) -> Any:
+        """The stream to which arrays are bound: none for the default stream.
+
+        An array that is bound to a stream comes to the host asynchronously.
+        """
+        return self.stream if self.handle else 0
+
     def synchronize(self) -> None:
         """Waits for what was launched here."""
-        if self.stream:
+        if not SIMULATED:
             self.stream.synchronize()
-        elif not SIMULATED:
-            cuda.default_stream().synchronize()
+
+    def private(self) -> Place:
+        """The same stream with memory of its own."""
+        return replace(self, pool=Pool(_source(self.context)))
 
 
 _places: dict[tuple[int, int], Place] = {}
@@ -64,7 +83,7 @@ _current = _Current()
 
 
 def current() -> Place:
-    """Where this thread's call runs: the current device's default stream by default."""
+    """Where this thread's call runs: by default, the current device's default stream."""
     return _current.place or at(0)
 
 
@@ -73,19 +92,21 @@ def using(place: Place) -> Generator[Place]:
     """Makes a place that of this thread's calls."""
     before, _current.place = _current.place, place
     try:
-        yield place
+        with quiet():
+            yield place
     finally:
         _current.place = before
 
 
-def at(stream: Any) -> Place:
-    """The place of a stream on the current device."""
-    device = 0 if SIMULATED else int(cuda.current_context().device.id)
-    key = (device, int(stream) if stream else 0)
+def at(handle: int, device: int | None = None) -> Place:
+    """The place of a stream, by its address, on a device, the current one by default."""
+    if device is None:
+        device = 0 if SIMULATED else int(cuda.current_context().device.id)
+    key = (device, handle)
     place = _places.get(key)
     if place is None:
         with _lock:
-            place = _places.setdefault(key, _made(device, stream))
+            place = _places.get(key) or _places.setdefault(key, _made(device, handle))
     return place
 
 
@@ -94,12 +115,58 @@ def every() -> list[Place]:
     return list(_places.values())
 
 
-def _made(device: int, stream: Any) -> Place:
+def _made(device: int, handle: int) -> Place:
     if SIMULATED:
-        multiprocessors = 1
-    else:
+        scratch = _scratch(0)
+        return Place(0, 0, handle, None, 1, Pool(_nothing), *scratch)
+    with cuda.gpus[device]:
+        context = cuda.current_context()
+        # A stream object even for the default stream: with 0, Numba's copies and memsets
+        # are the synchronous ones.
+        stream = cuda.external_stream(handle) if handle else cuda.default_stream()
         multiprocessors = int(cuda.get_current_device().MULTIPROCESSOR_COUNT)
-    parts = cuda.device_array(REDUCTIONS * MAX_BLOCKS, np.float64)
-    counters = cuda.to_device(np.zeros(REDUCTIONS, np.int32))
-    status = cuda.to_device(np.zeros(1, np.int32))
-    return Place(device, stream, multiprocessors, parts, counters, status)
+        pool = _pool(context, handle)
+        scratch = _scratch(stream)
+    return Place(device, stream, handle, context, multiprocessors, pool, *scratch)
+
+
+def _scratch(stream: Any) -> tuple[Any, Any, Any]:
+    parts = cuda.device_array(REDUCTIONS * WORDS * MAX_BLOCKS, np.float64)
+    counters = cuda.to_device(np.zeros(REDUCTIONS, np.int32), stream=stream)
+    status = cuda.to_device(np.zeros(1, np.int32), stream=stream)
+    if not SIMULATED:
+        stream.synchronize()  # the zeros on the host are dropped
+    return parts, counters, status
+
+
+def _pool(context: Any, handle: int) -> Pool:
+    """CuPy's pool if there is CuPy: memory that it keeps is memory that nobody else has."""
+    if optional.cupy() is None:
+        return Pool(_source(context))
+
+    def take(size: int) -> Memory:
+        with optional.cupy_stream(handle):
+            return _CupyMemory(optional.cupy().cuda.alloc(size))
+
+    return Pool(take, keep=False)
+
+
+def _source(context: Any) -> Source:
+    return _nothing if SIMULATED else context.memalloc
+
+
+def _nothing(size: int) -> Memory:
+    raise MemoryError(f"the simulator's memory is NumPy's ({size} bytes)")
+
+
+class _CupyMemory:
+    """Memory of CuPy's pool, with the address under Numba's name."""
+
+    __slots__ = ("_memory",)
+
+    def __init__(self, memory: Any) -> None:
+        self._memory = memory
+
+    @property
+    def device_pointer_value(self) -> int | None:
+        return self._memory.ptr

@@ -7,10 +7,13 @@ give a simulator, which runs kernels as Python threads. What differs is here.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from gradjit.cuda.simulator import Simulator
 from gradjit.errors import GradjitError
 
 _HINT = "pip install gradjit[cuda]"
@@ -45,6 +48,8 @@ SIMULATED: bool = IMPORTED and "simulator" in cuda.jit.__module__
 FLAVOUR: str = (
     "numba-cuda" if getattr(cuda, "implementation", "") == "NVIDIA" else "numba"
 )
+if SIMULATED:
+    cuda = Simulator(cuda)
 
 
 def require() -> None:
@@ -59,6 +64,84 @@ def require() -> None:
         return
     what = f'target="cuda" finds no CUDA device: {cuda.cuda_error()}'
     raise GradjitError(what, hint=_HINT)
+
+
+@functools.cache
+def device_array_class() -> Any:
+    """The class of device arrays, `DeviceNDArray`."""
+    from numba.cuda.cudadrv import devicearray  # pyright: ignore
+
+    found: Any = devicearray
+    return found.DeviceNDArray
+
+
+@functools.cache
+def pointer_class() -> Any:
+    """The class of addresses, as `MemoryPointer` takes them."""
+    module = _driver()
+    if FLAVOUR == "numba" and not module.USE_NV_BINDING:
+        return module.drvapi.cu_device_ptr
+    return module.binding.CUdeviceptr
+
+
+class _Quiet:
+    """Numba's warning of grids with few blocks, which the user did not choose: off.
+
+    The warning is an option of the process. It is off while any call of ours runs, and
+    then what it was.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls = 0
+        self._before = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._calls == 0:
+                options = _options()
+                self._before = options.CUDA_LOW_OCCUPANCY_WARNINGS
+                options.CUDA_LOW_OCCUPANCY_WARNINGS = 0
+            self._calls += 1
+
+    def __exit__(self, *raised: object) -> None:
+        with self._lock:
+            self._calls -= 1
+            if self._calls == 0:
+                _options().CUDA_LOW_OCCUPANCY_WARNINGS = self._before
+
+
+_quiet = _Quiet()
+
+
+def device_memset(a: Any, byte: int, nbytes: int, stream: Any) -> None:
+    """Sets the first bytes of a device array; does not wait."""
+    _driver().device_memset(a, byte, nbytes, stream=stream)
+
+
+def device_to_device(to: Any, a: Any, nbytes: int, stream: Any) -> None:
+    """Copies the first bytes of a device array; does not wait."""
+    _driver().device_to_device(to, a, nbytes, stream=stream)
+
+
+@functools.cache
+def _driver() -> Any:
+    from numba.cuda.cudadrv import driver  # pyright: ignore
+
+    module: Any = driver
+    return module
+
+
+def quiet() -> AbstractContextManager[None]:
+    """While it is entered, Numba does not warn of small grids."""
+    return nullcontext() if SIMULATED else _quiet
+
+
+def _options() -> Any:
+    from numba.cuda import dispatcher  # pyright: ignore
+
+    module: Any = dispatcher
+    return module.config
 
 
 _ptx_lock = threading.Lock()

@@ -25,7 +25,7 @@ from gradjit.passes.shorten import shorten
 
 RESERVED = frozenset({*keyword.kwlist, *dir(builtins), "math", "np", "numba"})
 # Modules of the runtime, as emitted files call them.
-RUNTIME = frozenset({"la", "mem", "vm"})
+RUNTIME = frozenset({"la", "mem", "vm", "co", "cuda", "dev", "el", "ERRORS"})
 _INDICES = ("i", "j", "k", "l")
 _EXTENTS = ("n", "m", "p", "q")
 _RESULTS = {
