@@ -34,8 +34,15 @@ def _price(spot, strike, vol, rate, time):
     return spot * normal(near) - strike * discount * normal(near - width)
 
 
-def _book(*options):
-    return jnp.sum(_price(*options))
+def _greeks(*options):
+    """A price depends on its own option alone: one gradient of the sum is all."""
+
+    def total(*options):
+        prices = _price(*options)
+        return jnp.sum(prices), prices
+
+    (_, prices), slopes = jax.value_and_grad(total, range(5), has_aux=True)(*options)
+    return prices, slopes
 
 
 def _heat(u, steps, weights):
@@ -62,7 +69,7 @@ ARRAYS: dict[str, Callable[..., Any]] = {
     "cross_entropy": _gradient(speed_jax.cross_entropy, 0),
     "block": _gradient(speed_jax.block, 0, 1, 2, 3, 4),
     "step": _step,
-    "book": _gradient(_book, 0, 1, 2, 3, 4),
+    "greeks": _greeks,
     "heat": _gradient(_heat, 0),
     "kmeans": _gradient(speed_jax.kernel("kmeans"), 1),
     "gmm": _gradient(_gmm, 0, 1, 2),
@@ -96,15 +103,6 @@ def _newton(a, b):
     return x, slopes
 
 
-def _greeks(*option):
-    return jax.value_and_grad(_price, (0, 1, 2, 3, 4))(*option)
-
-
-def _book_by_items(*options):
-    prices, greeks = jax.vmap(_greeks)(*options)
-    return jnp.sum(prices), greeks
-
-
 def _block(camera, point, weight, feature):
     def twice(*wrt):
         out = speed_jax.PROJECTION.residual(*wrt, feature)
@@ -117,7 +115,7 @@ def _block(camera, point, weight, feature):
 ITEMS: dict[str, Callable[..., Any]] = {
     "newton": jax.vmap(_newton),
     "newton_forward": jax.vmap(_newton),
-    "book": _book_by_items,
+    "greeks": jax.vmap(jax.value_and_grad(_price, range(5))),
     "jacobian": jax.vmap(_block),
 }
 

@@ -36,13 +36,13 @@ def _gmm(logits, means, log_scales, points):
     return torch.logsumexp(logits, 0) - torch.mean(torch.logsumexp(scores, 1))
 
 
-def _book(spot, strike, vol, rate, time):
+def _prices(spot, strike, vol, rate, time):
     width = vol * torch.sqrt(time)
     near = (torch.log(spot / strike) + (rate + 0.5 * vol * vol) * time) / width
     discount = torch.exp(-rate * time)
     far = near - width
     normal = torch.special.ndtr
-    return torch.sum(spot * normal(near) - strike * discount * normal(far))
+    return spot * normal(near) - strike * discount * normal(far)
 
 
 def _loss(function: Callable[..., Any], *argnums: int) -> Build:
@@ -66,6 +66,18 @@ def _gradients(function, args, argnums):
         full[i] = x
     value = function(*full)
     return value.detach(), torch.autograd.grad(value, wrt)
+
+
+def _greeks(wrap: Wrap) -> Callable[..., Any]:
+    """A price depends on its own option alone: one gradient of the sum is all."""
+    compiled = wrap(_prices)
+
+    def run(*options):
+        options = [x.detach().requires_grad_() for x in options]
+        prices = compiled(*options)
+        return prices.detach(), torch.autograd.grad(prices.sum(), options)
+
+    return run
 
 
 def _step(wrap: Wrap) -> Callable[..., Any]:
@@ -160,7 +172,7 @@ BUILDS: dict[str, Build] = {
     "block": _loss(speed_torch.block, 0, 1, 2, 3, 4),
     "step": _step,
     "newton": _newton,
-    "book": _loss(_book, 0, 1, 2, 3, 4),
+    "greeks": _greeks,
     "jacobian": _jacobian,
     "heat": _heat,
     "kmeans": _loss(_kmeans, 1),

@@ -45,7 +45,7 @@ def _newton(kind: Any) -> Any:
     return newton
 
 
-def _book(kind: Any) -> Any:
+def _greeks(kind: Any) -> Any:
     half = kind(0.5)
     root = kind(np.sqrt(0.5))
 
@@ -54,7 +54,7 @@ def _book(kind: Any) -> Any:
         return half * wp.erfc(-root * x)
 
     @wp.kernel(module="unique")
-    def book(
+    def price(
         spot: wp.array(dtype=kind),
         strike: wp.array(dtype=kind),
         vol: wp.array(dtype=kind),
@@ -67,16 +67,15 @@ def _book(kind: Any) -> Any:
         width = v * wp.sqrt(t)
         near = (wp.log(spot[i] / strike[i]) + (rate[i] + half * v * v) * t) / width
         later = strike[i] * wp.exp(-rate[i] * t)
-        worth = spot[i] * normal(near) - later * normal(near - width)
-        wp.tile_atomic_add(out, wp.tile_sum(wp.tile(worth)))
+        out[i] = spot[i] * normal(near) - later * normal(near - width)
 
-    return book
+    return price
 
 
 KERNELS: dict[str, tuple[Callable[[Any], Any], bool]] = {
     "chain": (_chain, True),
     "newton": (_newton, False),
-    "book": (_book, True),
+    "greeks": (_greeks, False),
 }
 
 
