@@ -58,7 +58,7 @@ def product(dtype: np.dtype[Any]) -> Any:
     @cuda.jit
     def multiply(a: Any, b: Any, c: Any, keep: bool) -> None:
         left = cuda.shared.array((TILE, TILE), numba_type)
-        right = cuda.shared.array((TILE, TILE + 1), numba_type)
+        right = cuda.shared.array((TILE, TILE), numba_type)
         x, y = cuda.threadIdx.x, cuda.threadIdx.y
         stack, m, n = c.shape
         inner = a.shape[2]

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from gradjit.cuda import optional
-from gradjit.cuda.grid import WORDS
 from gradjit.cuda.pool import Memory, Pool, Source
 from gradjit.cuda.shim import SIMULATED, cuda, quiet
 
@@ -38,7 +37,7 @@ class Place:
         context: The device's context; None in the simulator.
         multiprocessors: How many multiprocessors the device has.
         pool: The memory of the stream's arrays.
-        parts: Partial results, `REDUCTIONS * WORDS * MAX_BLOCKS` float64.
+        parts: Partial results, `REDUCTIONS * MAX_BLOCKS` float64.
         counters: Counters of finished blocks, `REDUCTIONS` int32, zero between kernels.
         status: One int32: 0, or the code of an error that a kernel found.
     """
@@ -63,6 +62,7 @@ class Place:
 
     def synchronize(self) -> None:
         """Waits for what was launched here."""
+        _current.waits += 1
         if not SIMULATED:
             self.stream.synchronize()
 
@@ -77,6 +77,7 @@ _lock = threading.Lock()
 
 class _Current(threading.local):
     place: Place | None = None
+    waits = 0
 
 
 _current = _Current()
@@ -87,15 +88,27 @@ def current() -> Place:
     return _current.place or at(0)
 
 
+def waits() -> int:
+    """How often this thread has waited for the device."""
+    return _current.waits
+
+
 @contextmanager
 def using(place: Place) -> Generator[Place]:
     """Makes a place that of this thread's calls."""
     before, _current.place = _current.place, place
     try:
-        with quiet():
+        with quiet(), _active(place.device):
             yield place
     finally:
         _current.place = before
+
+
+def _active(device: int) -> AbstractContextManager[Any]:
+    """Makes a device the current one, if it is not."""
+    if SIMULATED or cuda.current_context().device.id == device:
+        return nullcontext()
+    return cuda.gpus[device]
 
 
 def at(handle: int, device: int | None = None) -> Place:
@@ -131,7 +144,7 @@ def _made(device: int, handle: int) -> Place:
 
 
 def _scratch(stream: Any) -> tuple[Any, Any, Any]:
-    parts = cuda.device_array(REDUCTIONS * WORDS * MAX_BLOCKS, np.float64)
+    parts = cuda.device_array(REDUCTIONS * MAX_BLOCKS, np.float64)
     counters = cuda.to_device(np.zeros(REDUCTIONS, np.int32), stream=stream)
     status = cuda.to_device(np.zeros(1, np.int32), stream=stream)
     if not SIMULATED:
