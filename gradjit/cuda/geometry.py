@@ -103,4 +103,4 @@ def _most() -> int:
 
 def _power(n: int) -> int:
     """The smallest power of two that is at least n."""
-    return 1 << max(0, n - 1).bit_length()
+    return 1 << max(0, int(n) - 1).bit_length()

@@ -34,7 +34,7 @@ from gradjit.passes.kernel_nest import (
     is_search,
     taken_apart,
 )
-from gradjit.passes.overlap import is_injective, same_index
+from gradjit.passes.overlap import are_apart, is_injective, same_index
 
 if TYPE_CHECKING:
     from gradjit.passes.offload import Offload
@@ -145,7 +145,7 @@ def updates(host: Offload, eqn: Eqn) -> bool:
             for j, (w, other) in enumerate(zip(writers, rows, strict=True))
             if j != k and w.dest == writer.dest
         ]
-        if apart and all(same_index(host.facts, row[1:], at) for _, at in others):
+        if apart and all(_is_own(host, row[1:], at, axes) for _, at in others):
             continue  # an element is one thread's, however often it is written
         if writer.kind != "add" or any(kind != "add" for kind, _ in others):
             raise UnsupportedError(
@@ -156,6 +156,13 @@ def updates(host: Offload, eqn: Eqn) -> bool:
             )
         shared = True
     return shared
+
+
+def _is_own(
+    host: Offload, a: Sequence[Atom], b: Sequence[Atom], axes: Sequence[Value]
+) -> bool:
+    """Whether two places of an iteration are the same element, or never meet."""
+    return same_index(host.facts, a, b) or are_apart(host.facts, a, b, set(axes))
 
 
 def _given_dests(kernel: GridKernel, eqn: Eqn, shared: bool) -> list[Value]:
