@@ -142,7 +142,8 @@ def lower_device(
     """
     graph = stages.keep("eliminate", eliminate(graph))
     graph = hoist(eliminate(fuse(graph, parallel=True)))
-    graph = stages.keep("fuse", graph, "program")
+    # What is independent is seen once more; a claim would keep loops apart.
+    graph = stages.keep("fuse", serialise(graph), "program")
     graph = stages.keep("scalarise", eliminate(scalarise(graph)), "program")
     graph = stages.keep("stagger", stagger(graph), "program")
     graph = stages.keep("unroll", unroll(graph), "program")
