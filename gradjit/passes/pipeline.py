@@ -150,7 +150,7 @@ def lower_device(
     graph = stages.keep("settle", settle(graph), "program")
     graph = stages.keep("turn", eliminate(turn(graph)), "program")
     graph = share_rows(graph, parallel=True, loops=True, flat=True)
-    block = forward_stores(graph.block)
+    block = forward_stores(graph.block, settled=True)
     graph = skip(eliminate(Graph(graph.name, block, graph.mutated)))
     graph = stages.keep("rows", graph, "program")
     graph = stages.keep("place", itself(place(graph)), "program")
