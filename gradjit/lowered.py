@@ -129,7 +129,7 @@ def _program(
     What could change the code without the program is in the text.
     """
     options = function.options
-    title, notes = _header(function)
+    title, notes = header(function)
     if options.target == "cpu":
         program = pipeline.lower(graph, stages, parallel=options.parallel, into=into)
         return program, emit(program, title, notes)
@@ -142,7 +142,7 @@ def _program(
     return device.host, text
 
 
-def _header(function: Function) -> tuple[str, list[str]]:
+def header(function: Function) -> tuple[str, list[str]]:
     """The docstring of the emitted file: its first line, and more of them."""
     what = f"{function.transform.name} of {function.name}"
     code = getattr(inspect.unwrap(function.fn), "__code__", None)
@@ -186,7 +186,7 @@ def _derive(
     structure = call.tree.unflatten(Slot(k) for k in range(call.tree.size))
     args, kwargs, extras = structure
     block, outputs = with_constants(traced.graph.block, traced.outputs)
-    block = pipeline.prepare(block)
+    block = pipeline.prepare(block, function.options.target)
     types: dict[int, Type] = {
         k: call.specs[k].type for k in range(len(call.specs)) if k not in slots
     }

@@ -115,6 +115,21 @@ class Transformed:
     def __signature__(self) -> inspect.Signature | None:
         return self._function.signature
 
+    def with_options(self, **changes: Any) -> Transformed:
+        """The same of the same function, with some options changed."""
+        options = replace(self._options, **changes)
+        return Transformed(self.__wrapped__, self._transform, options)
+
+    @property
+    def transform(self) -> Transform:
+        """What is computed from the function."""
+        return self._transform
+
+    @property
+    def options(self) -> Options:
+        """How it is compiled."""
+        return self._options
+
     # ------------------------------------------------------------ what was emitted
 
     @property

@@ -1,9 +1,9 @@
-"""Arrays in and out: NumPy's, and those of the libraries that have arrays on the device.
+"""Arrays in and out: NumPy's, and those of libraries with arrays on the device.
 
-Arrays that are on the device are used where they are, with their strides, whatever library
-made them: by `__cuda_array_interface__`, or by DLPack. Results are of the caller's kind.
-NumPy arrays are moved, which a warning says once, and then results are NumPy arrays.
-A call runs on the caller's current stream.
+Arrays that are on the device are used where they are, with their strides, whatever
+library made them: by `__cuda_array_interface__`, or by DLPack. Results are of the
+caller's kind. NumPy arrays are moved, which a warning says once, and then results are
+NumPy arrays. A call runs on the caller's current stream.
 """
 
 from __future__ import annotations
@@ -208,9 +208,9 @@ def _moved(value: np.ndarray[Any, Any]) -> Any:
     if not _warned.is_set() and not SIMULATED:
         _warned.set()
         warnings.warn(
-            f'target="cuda" was called with a NumPy array of {value.nbytes} bytes: NumPy '
-            "arrays are copied to the device, and results back, at every call. Pass "
-            "arrays that are on the device (CuPy, PyTorch, JAX, Numba, or "
+            f'target="cuda" was called with a NumPy array of {value.nbytes} bytes: '
+            "NumPy arrays are copied to the device, and results back, at every call. "
+            "Pass arrays that are on the device (CuPy, PyTorch, JAX, Numba, or "
             "gradjit.cuda.to_device(x)), and results stay there. This is said once.",
             CudaTransferWarning,
             stacklevel=2,

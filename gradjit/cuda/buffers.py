@@ -77,7 +77,7 @@ def _copy_into(out: Any, a: Any) -> None:
 
 
 def _memory(a: Any) -> tuple[Any, int, tuple[int, ...]]:
-    """All elements that a strided array spans, where it begins in them, and its steps."""
+    """All elements that an array spans, where it begins in them, and its steps."""
     shape, strides, itemsize = tuple(a.shape), tuple(a.strides), a.dtype.itemsize
     if any(step % itemsize for step in strides):
         what = f"an array of {a.dtype} with strides of {strides} bytes"

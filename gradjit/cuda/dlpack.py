@@ -1,8 +1,9 @@
 """DLPack, the exchange of arrays between libraries, as far as `numba.cuda` lacks it.
 
 A library hands out a capsule with a pointer to a description: address, shape, strides,
-device. Who takes it renames the capsule, and calls the deleter when done. The structures
-are those of dlpack.h, in its form without a version, which all libraries know.
+device. Who takes it renames the capsule, and calls the deleter when done. The
+structures are those of dlpack.h, in its form without a version, which all libraries
+know.
 """
 
 from __future__ import annotations
@@ -99,7 +100,8 @@ def taken(value: Any, stream: int | None) -> Described:
     Args:
         value: Anything with `__dlpack__`.
         stream: The stream that is going to read it, by DLPack's numbers: 1 for the
-            default stream. The library makes that stream wait for what writes the array.
+            default stream. The library makes that stream wait for what writes the
+            array.
     """
     capsule = value.__dlpack__(stream=stream) if stream else value.__dlpack__()
     managed = ctypes.cast(_get(capsule, _TENSOR), ctypes.POINTER(_Managed))

@@ -49,8 +49,9 @@ def gather(n: int, base: Any, first: int, shape: Any, steps: Any, out: Any) -> N
 def product(dtype: np.dtype[Any]) -> Any:
     """The kernel of c = a @ b + keep * c, for stacks of matrices.
 
-    A block computes a tile of the result; tiles of the operands pass through shared memory
-    side by side, so that each number is loaded once for a row or a column of threads.
+    A block computes a tile of the result; tiles of the operands pass through shared
+    memory side by side, so that each number is loaded once for a row or a column of
+    threads.
     """
     zero = dtype.type(0)
     numba_type = cuda_type(dtype)

@@ -1,11 +1,11 @@
 """Memory of device arrays: kept by size when an array is dropped, and given out again.
 
-Allocating on a device takes long and waits for it, so that a call in its steady state must
-not. Memory given back is at once given out again, to arrays of the same stream: there,
-what is launched later runs later, and the earlier kernels may still be reading.
+Allocating on a device takes long and waits for it, so that a call in its steady state
+must not. Memory given back is at once given out again, to arrays of the same stream:
+there, what is launched later runs later, and the earlier kernels may still be reading.
 
-An array that another stream uses must live until that stream has done with it, as with the
-pools of CuPy and PyTorch.
+An array that another stream uses must live until that stream has done with it, as with
+the pools of CuPy and PyTorch.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class Pool:
         self._source = source
         self._keep = keep
         self._free: dict[int, list[Memory]] = {}
-        # A finaliser may run at any point of any thread, even of one that holds the lock:
-        # all that it does is to append here.
+        # A finaliser may run at any point of any thread, even of one that holds the
+        # lock: all that it does is to append here.
         self._returned: deque[tuple[int, Memory | None]] = deque()
         self._lock = threading.Lock()
         self._used = self._reserved = self._peak = 0
@@ -141,7 +141,7 @@ def _every() -> list[Pool]:
 
 
 def size_class(nbytes: int) -> int:
-    """The size that a buffer of so many bytes has: at most an eighth more, or 512 bytes.
+    """The size that a buffer of so many bytes has: at most an eighth more.
 
     >>> size_class(1), size_class(4097), size_class(10**6)
     (512, 4608, 1048576)

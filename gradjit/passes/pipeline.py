@@ -49,6 +49,7 @@ from gradjit.passes.offload import offload
 from gradjit.passes.parallel import parallelise, serialise
 from gradjit.passes.place import place
 from gradjit.passes.remat import itself
+from gradjit.passes.rerun import rerun
 from gradjit.passes.reuse import reuse
 from gradjit.passes.rotate import rotate
 from gradjit.passes.rows import share_rows
@@ -91,9 +92,10 @@ class Stages:
         return not last or str(last[0]) != str(graph)
 
 
-def prepare(block: Block) -> Block:
+def prepare(block: Block, target: str = "cpu") -> Block:
     """A traced block as a derivative should see it, which keeps what it cannot know."""
-    return forward_stores(close_counters(block))
+    block = forward_stores(close_counters(block))
+    return rerun(block) if target == "cuda" else block
 
 
 def optimise(graph: Graph, stages: Stages) -> Graph:
@@ -140,7 +142,8 @@ def lower_device(
     """
     graph = stages.keep("eliminate", eliminate(graph))
     graph = hoist(eliminate(fuse(graph, parallel=True)))
-    graph = stages.keep("fuse", graph, "program")
+    # What is independent is seen once more; a claim would keep loops apart.
+    graph = stages.keep("fuse", serialise(graph), "program")
     graph = stages.keep("scalarise", eliminate(scalarise(graph)), "program")
     graph = stages.keep("stagger", stagger(graph), "program")
     graph = stages.keep("unroll", unroll(graph), "program")
