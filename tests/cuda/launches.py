@@ -40,7 +40,7 @@ class Launch:
 def _runtime() -> Any:
     """`gradjit.cuda.device` on NumPy arrays."""
     ours = {name: getattr(device, name) for name in device.__all__}
-    geometry = "columns elements grid2 items one rows".split()
+    geometry = ["columns", "elements", "grid2", "items", "one", "rows"]
     ours |= {name: lambda *sizes: None for name in geometry}
     ours |= {name: lambda *sizes: BLOCKS for name in ours if name.startswith("count_")}
     ours |= {
