@@ -1,14 +1,15 @@
 """Grids and blocks of kernels, by what they go through.
 
-All grids are limited: to a few waves of the device's multiprocessors and to `MAX_BLOCKS`
-blocks, so that a kernel's loops must step by the size of the grid. A grid depends on the
-sizes and the device alone: a sum has the same parts, and the same bits, each time.
+All grids are limited: to a few waves of the device's multiprocessors and to
+`MAX_BLOCKS` blocks, so that a kernel's loops must step by the size of the grid. A grid
+depends on the sizes and the device alone: a sum has the same parts, and the same bits,
+each time.
 
-Blocks have at most 256 threads, since a kernel may take 255 registers for each thread and
-a multiprocessor has 65536: with more threads, a large kernel could not be launched.
+Blocks have at most 256 threads, since a kernel may take 255 registers for each thread
+and a multiprocessor has 65536: with more threads, a large kernel could not be launched.
 
-The simulator starts a Python thread for each thread: there, blocks are a warp and grids a
-few blocks, but never one block only where there is work for two.
+The simulator starts a Python thread for each thread: there, blocks are a warp and grids
+a few blocks, but never one block only where there is work for two.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ def rows(n: int, m: int) -> Config:
     `for j in range(cuda.threadIdx.x, m, cuda.blockDim.x)`.
     """
     least, most = _ROW_THREADS
-    # A few columns for each thread: fewer barriers, more loads on their way. Where there
-    # are fewer rows than multiprocessors, threads are what keeps the device busy.
+    # A few columns for each thread: fewer barriers, more loads on their way. Where
+    # there are fewer rows than multiprocessors, threads are what keeps the device busy.
     columns = 4 if n > 2 * current().multiprocessors else 1
     threads = min(max(_power(-(-m // columns)), least), most)
     return _limited(n), threads, current().stream

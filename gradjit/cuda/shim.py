@@ -1,8 +1,9 @@
-"""The one place that imports numba.cuda: NVIDIA's package, Numba's own, or the simulator.
+"""The one place that imports numba.cuda: NVIDIA's, Numba's own, or the simulator.
 
-`numba.cuda` is one name for three things. NVIDIA's package numba-cuda puts itself in its
-place; without it there is the copy that Numba ships; and with NUMBA_ENABLE_CUDASIM=1 both
-give a simulator, which runs kernels as Python threads. What differs is here.
+`numba.cuda` is one name for three things. NVIDIA's package numba-cuda puts itself in
+its place; without it there is the copy that Numba ships; and with
+NUMBA_ENABLE_CUDASIM=1 both give a simulator, which runs kernels as Python threads. What
+differs is here.
 """
 
 from __future__ import annotations
