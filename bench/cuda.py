@@ -7,7 +7,7 @@ Value and gradient, from arrays on the device to arrays on the device; medians, 
 events, of calls that follow each other. Results are compared with those of the CPU
 target in double precision first, and those of the peers with the same. Peers that are
 not installed are named. After `--seconds` no more peers are started, so that a whole
-run ends in about eight minutes.
+run is meant to end within eight minutes.
 
 Without a GPU nothing is measured: `--quick` then runs the programs at small sizes, on
 Numba's simulator (NUMBA_ENABLE_CUDASIM=1) or on the CPU, and compares the results.
