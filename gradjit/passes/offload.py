@@ -59,7 +59,8 @@ def offload(graph: Graph) -> Offloaded:
     """
     host = Offload(graph)
     block = host.program(graph)
-    if not _is_parallel(block):
+    arrays = any(isinstance(p.type, ArrayType) for p in graph.block.params)
+    if not _is_parallel(block) and (host.sequential or not arrays):
         _refuse_scalars(graph, host.sequential)
     name = graph.name
     return Offloaded(
