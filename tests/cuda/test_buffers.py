@@ -103,7 +103,9 @@ def test_views_share_memory() -> None:
 
 
 def test_reshape_of_another_size() -> None:
-    with pytest.raises(ValueError, match=r"^cannot reshape an array of 6 elements into"):
+    with pytest.raises(
+        ValueError, match=r"^cannot reshape an array of 6 elements into"
+    ):
         dev.reshape(dev.empty(6), (4, 2))
 
 
@@ -144,9 +146,9 @@ def test_steady_state_neither_allocates_nor_waits(driver: faked.Driver) -> None:
     driver.log.clear()
     call()
     assert driver.log == [
-        ("launch", "fill", 0),
+        (("launch", "fill"), 0),
         ("memset", 0),
-        ("launch", "gather", 0),
+        (("launch", "gather"), 0),
     ]
 
 

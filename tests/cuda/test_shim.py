@@ -62,7 +62,7 @@ def test_no_module(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert hint == "  pip install gradjit[cuda]"
     with pytest.raises(GradjitError, match="cannot be imported"):
-        found.jit
+        _ = found.jit
 
 
 def test_device_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,5 +98,7 @@ def test_names_of_the_package() -> None:
 
     assert gradjit.cuda.pool.size_class(1) == 512
     assert {"pool", "require", "synchronize", "to_device"} <= set(dir(gradjit.cuda))
-    with pytest.raises(AttributeError, match=r"^module 'gradjit.cuda' has no attribute"):
+    with pytest.raises(
+        AttributeError, match=r"^module 'gradjit.cuda' has no attribute"
+    ):
         _ = gradjit.cuda.nothing
