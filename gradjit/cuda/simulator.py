@@ -20,6 +20,11 @@ class Simulator:
         self._module = module
         self._kernel: Any = importlib.import_module("numba.cuda.simulator.kernel")
 
+    @property
+    def running(self) -> bool:
+        """Whether this thread runs a kernel."""
+        return self._kernel._get_kernel_context() is not None
+
     def __getattr__(self, name: str) -> Any:
         running = self._kernel._get_kernel_context()
         if running is not None:
