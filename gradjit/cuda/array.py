@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from gradjit.cuda import buffers, dlpack, optional, status, views
+from gradjit.cuda import buffers, dlpack, graphs, optional, status, views
 from gradjit.cuda.place import Place, at, current, using
 from gradjit.cuda.shim import SIMULATED, cuda
 from gradjit.errors import CudaTransferWarning, GradjitError, UnsupportedError
@@ -110,16 +110,22 @@ def _stream(kind: Kind, device: int | None) -> int:
     return 0
 
 
-def called(function: Callable[..., Sequence[Any]], values: Sequence[Any]) -> list[Any]:
+def called(
+    function: Callable[..., Sequence[Any]],
+    values: Sequence[Any],
+    record: bool = False,
+) -> list[Any]:
     """Calls a function of device arrays with arrays of any kind, and numbers.
 
     Args:
         function: Takes device arrays and numbers, and returns a sequence of them.
         values: The caller's arguments.
+        record: Whether calls are recorded as CUDA graphs (`graphs.captured`).
     """
     with using(place_of(values)):
         arguments = [enter(value) if is_array(value) else value for value in values]
-        return leave_all(function(*arguments), kind_of(values))
+        run = graphs.captured(function, arguments) if record else function(*arguments)
+        return leave_all(run, kind_of(values))
 
 
 # ---------------------------------------------------------------------------------- in

@@ -85,8 +85,13 @@ def require() -> None:
         _ = cuda.jit  # raises
     if SIMULATED or cuda.is_available():
         return
-    what = f'target="cuda" finds no CUDA device: {cuda.cuda_error()}'
-    raise GradjitError(what, hint=_HINT)
+    error = cuda.cuda_error()
+    if error is None:
+        what = 'target="cuda" needs the CUDA compiler NVVM, which is not found'
+        raise GradjitError(what, hint=_HINT)
+    reason = next(iter(str(error).strip().splitlines()), "no reason given")
+    what = f'target="cuda" needs an NVIDIA GPU with its driver: {reason}'
+    raise GradjitError(what, hint=f"On a machine that has them: {_HINT}")
 
 
 @functools.cache

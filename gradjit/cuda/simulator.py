@@ -3,8 +3,8 @@
 The simulator puts a stand-in for `numba.cuda` into a function's globals while the
 function runs, and takes it out after it. Its threads are Python threads: with a device
 function in another module than the kernel, one thread takes the stand-in out while
-another needs it (Numba's own simulator), or finds the globals changed as it goes through
-them (both). This object needs no such change: it asks which kernel runs.
+another needs it (Numba's own simulator), or finds the globals changed as it goes
+through them (both). This object needs no such change: it asks which kernel runs.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ def libraries(driver: faked.Driver, monkeypatch: pytest.MonkeyPatch) -> None:
 def cupy(driver: faked.Driver, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cupy]:
     made = Cupy(driver)
     monkeypatch.setattr(optional, "cupy", lambda: made)
-    yield made
+    return made
 
 
 def device_array(a: Any) -> Any:
@@ -279,7 +279,7 @@ def test_unknown_library(
         driver.log.clear()
         array.called(lambda x: [], [Foreign(x, stream)])
         assert driver.log == []
-    with pytest.raises(UnsupportedError, match="^masked arrays are not supported"):
+    with pytest.raises(UnsupportedError, match="masked arrays are not supported"):
         array.called(twice, [Foreign(x, None, mask=Foreign(x, None))])
     read_only = (views.address_of(x), True)
     assert not array.is_writable(Foreign(x, None, data=read_only))
