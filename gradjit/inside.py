@@ -137,7 +137,8 @@ def _atom(lowered: Lowered, block: Block, result: Result) -> Atom:
         return Const(result.value, ScalarType(result.dtype))
     if result.source == "leaf":
         return block.params[lowered.params.index(result.value)]
-    return block.results[result.value]
+    place: int = result.value
+    return block.results[place]
 
 
 def _places(lowered: Lowered, results: Sequence[Atom]) -> list[tuple[int, int]]:

@@ -11,10 +11,9 @@ import pytest
 from gradjit.cuda import shim
 from gradjit.ir.op import lookup
 from tests.cuda.every_op import DTYPES, every
+from tests.cuda.ptx import reason
 
-pytestmark = pytest.mark.skipif(
-    not shim.IMPORTED or shim.SIMULATED, reason="numba.cuda compiles nothing here"
-)
+pytestmark = pytest.mark.skipif(bool(reason()), reason=reason() or "PTX can be made")
 # libdevice reduces large arguments in float64; and float64 is what a cast may ask for.
 DOUBLE = ("sin", "cos", "tan", "digamma", "trigamma", "cast")
 # What that reduction consists of: a conversion from int64, a product, and the way back.
@@ -40,8 +39,10 @@ def kernel(dtype: str, **chosen: Any) -> tuple[Any, tuple[Any, ...]]:
     return space["kernel"], tuple(types.Array(from_dtype(t), n, "C") for t, n in pairs)
 
 
-@pytest.mark.parametrize("cc", [(8, 0), (9, 0)])
-@pytest.mark.parametrize("dtype", [d for d in DTYPES if d != "f4"])
+@pytest.mark.parametrize(
+    ("dtype", "cc"),
+    [(d, (8, 0)) for d in DTYPES if d != "f4"] + [("f8", (9, 0)), ("i8", (9, 0))],
+)
 def test_ops_compile(dtype: str, cc: tuple[int, int]) -> None:
     made, signature = kernel(dtype)
     text = shim.ptx(made, signature, cc)
