@@ -7,6 +7,7 @@
     ├── NotDifferentiableError    an op without a derivative on an active path
     ├── CompileError              the emitted source did not compile
     └── InternalError             a bug of ours: a graph that breaks a rule of the IR
+    CudaTransferWarning(UserWarning)  arrays that move between host and device
 
 Every message says where (`model.py:14: y = np.foo(x)`), what was wrong, and what to do.
 """
@@ -74,3 +75,7 @@ class CompileError(GradjitError):
 
 class InternalError(GradjitError):
     """A bug in gradjit."""
+
+
+class CudaTransferWarning(UserWarning):
+    """Arrays are moved between host and device at each call of a CUDA function."""

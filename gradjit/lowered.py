@@ -186,7 +186,7 @@ def _derive(
     structure = call.tree.unflatten(Slot(k) for k in range(call.tree.size))
     args, kwargs, extras = structure
     block, outputs = with_constants(traced.graph.block, traced.outputs)
-    block = pipeline.prepare(block)
+    block = pipeline.prepare(block, function.options.target)
     types: dict[int, Type] = {
         k: call.specs[k].type for k in range(len(call.specs)) if k not in slots
     }

@@ -61,6 +61,11 @@ def make_options(
 ) -> Options:
     """Options from what the user wrote."""
     limit = None if memory is None else Memory(_bytes(memory))
+    if target != "cpu" and parallel:
+        raise GradjitError(
+            f'parallel=True is an option of target="cpu", not of target={target!r}',
+            hint="Leave it away: a device runs everything in parallel.",
+        )
     return Options(
         bool(fastmath), _exact(static), bool(parallel), limit, _target(target)
     )

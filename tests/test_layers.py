@@ -21,6 +21,7 @@ LEVELS = {
     "memory": 0,
     "blas": 0,
     "config": 0,
+    "cuda": 0,
     "ir": 1,
     "ops": 2,
     "trace": 3,

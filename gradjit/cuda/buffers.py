@@ -77,7 +77,7 @@ def _copy_into(out: Any, a: Any) -> None:
 
 
 def _memory(a: Any) -> tuple[Any, int, tuple[int, ...]]:
-    """All elements that a strided array spans, where it begins in them, and its steps."""
+    """All elements that an array spans, where it begins in them, and its steps."""
     shape, strides, itemsize = tuple(a.shape), tuple(a.strides), a.dtype.itemsize
     if any(step % itemsize for step in strides):
         what = f"an array of {a.dtype} with strides of {strides} bytes"
@@ -98,7 +98,9 @@ def transpose(a: Any, axes: Sequence[int] | None = None) -> Any:
     """A view with the axes in another order, the reversed one by default."""
     order = tuple(axes) if axes is not None else tuple(reversed(range(a.ndim)))
     shape, strides = tuple(a.shape), tuple(a.strides)
-    return views.view(a, tuple(shape[k] for k in order), tuple(strides[k] for k in order))
+    return views.view(
+        a, tuple(shape[k] for k in order), tuple(strides[k] for k in order)
+    )
 
 
 def reshape(a: Any, shape: Shape) -> Any:
@@ -137,12 +139,19 @@ def item(a: Any) -> Any:
 
 
 def to_host(a: Any) -> np.ndarray[Any, Any]:
-    """The array as a NumPy array; waits for the device, and raises what kernels found."""
-    place = current()
-    whole = a if a.size == 0 or a.is_c_contiguous() else copy(a)
-    host = whole.copy_to_host(stream=place.stream)
-    status.check(place)
+    """The array as a NumPy array.
+
+    Waits for the device, and raises what kernels found.
+    """
+    host = copied_to_host(a)
+    status.check(current())
     return host
+
+
+def copied_to_host(a: Any) -> np.ndarray[Any, Any]:
+    """A NumPy array that is filled when the place has been waited for."""
+    whole = a if a.size == 0 or a.is_c_contiguous() else copy(a)
+    return whole.copy_to_host(stream=current().stream)
 
 
 def to_device(a: np.ndarray[Any, Any]) -> Any:
@@ -150,6 +159,7 @@ def to_device(a: np.ndarray[Any, Any]) -> Any:
     out = empty(a.shape, a.dtype)
     if a.size:
         out.copy_to_device(np.ascontiguousarray(a), stream=current().stream)
+        current().synchronize()  # of pinned memory, the copy would still be on its way
     return out
 
 

@@ -49,8 +49,9 @@ def gather(n: int, base: Any, first: int, shape: Any, steps: Any, out: Any) -> N
 def product(dtype: np.dtype[Any]) -> Any:
     """The kernel of c = a @ b + keep * c, for stacks of matrices.
 
-    A block computes a tile of the result; tiles of the operands pass through shared memory
-    side by side, so that each number is loaded once for a row or a column of threads.
+    A block computes a tile of the result; tiles of the operands pass through shared
+    memory side by side, so that each number is loaded once for a row or a column of
+    threads.
     """
     zero = dtype.type(0)
     numba_type = cuda_type(dtype)
@@ -58,7 +59,7 @@ def product(dtype: np.dtype[Any]) -> Any:
     @cuda.jit
     def multiply(a: Any, b: Any, c: Any, keep: bool) -> None:
         left = cuda.shared.array((TILE, TILE), numba_type)
-        right = cuda.shared.array((TILE, TILE + 1), numba_type)
+        right = cuda.shared.array((TILE, TILE), numba_type)
         x, y = cuda.threadIdx.x, cuda.threadIdx.y
         stack, m, n = c.shape
         inner = a.shape[2]

@@ -1,22 +1,21 @@
 """Where a call runs: a device and a stream, with the memory and scratch of that stream.
 
 A kernel that reduces over its grid needs partial results of its blocks and counters of
-finished blocks, and any kernel may leave a code in the status. Kernels of one stream run
-one after the other and share these; streams do not.
+finished blocks, and any kernel may leave a code in the status. Kernels of one stream
+run one after the other and share these; streams do not.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from gradjit.cuda import optional
-from gradjit.cuda.grid import WORDS
 from gradjit.cuda.pool import Memory, Pool, Source
 from gradjit.cuda.shim import SIMULATED, cuda, quiet
 
@@ -38,7 +37,7 @@ class Place:
         context: The device's context; None in the simulator.
         multiprocessors: How many multiprocessors the device has.
         pool: The memory of the stream's arrays.
-        parts: Partial results, `REDUCTIONS * WORDS * MAX_BLOCKS` float64.
+        parts: Partial results, `REDUCTIONS * MAX_BLOCKS` float64.
         counters: Counters of finished blocks, `REDUCTIONS` int32, zero between kernels.
         status: One int32: 0, or the code of an error that a kernel found.
     """
@@ -63,6 +62,7 @@ class Place:
 
     def synchronize(self) -> None:
         """Waits for what was launched here."""
+        _current.waits += 1
         if not SIMULATED:
             self.stream.synchronize()
 
@@ -77,14 +77,20 @@ _lock = threading.Lock()
 
 class _Current(threading.local):
     place: Place | None = None
+    waits = 0
 
 
 _current = _Current()
 
 
 def current() -> Place:
-    """Where this thread's call runs: by default, the current device's default stream."""
+    """Where this thread's call runs; by default, on the default stream."""
     return _current.place or at(0)
+
+
+def waits() -> int:
+    """How often this thread has waited for the device."""
+    return _current.waits
 
 
 @contextmanager
@@ -92,14 +98,21 @@ def using(place: Place) -> Generator[Place]:
     """Makes a place that of this thread's calls."""
     before, _current.place = _current.place, place
     try:
-        with quiet():
+        with quiet(), _active(place.device):
             yield place
     finally:
         _current.place = before
 
 
+def _active(device: int) -> AbstractContextManager[Any]:
+    """Makes a device the current one, if it is not."""
+    if SIMULATED or cuda.current_context().device.id == device:
+        return nullcontext()
+    return cuda.gpus[device]
+
+
 def at(handle: int, device: int | None = None) -> Place:
-    """The place of a stream, by its address, on a device, the current one by default."""
+    """The place of a stream, by its address; by default on the current device."""
     if device is None:
         device = 0 if SIMULATED else int(cuda.current_context().device.id)
     key = (device, handle)
@@ -121,8 +134,8 @@ def _made(device: int, handle: int) -> Place:
         return Place(0, 0, handle, None, 1, Pool(_nothing), *scratch)
     with cuda.gpus[device]:
         context = cuda.current_context()
-        # A stream object even for the default stream: with 0, Numba's copies and memsets
-        # are the synchronous ones.
+        # A stream object even for the default stream: with 0, Numba's copies and
+        # memsets are the synchronous ones.
         stream = cuda.external_stream(handle) if handle else cuda.default_stream()
         multiprocessors = int(cuda.get_current_device().MULTIPROCESSOR_COUNT)
         pool = _pool(context, handle)
@@ -131,16 +144,17 @@ def _made(device: int, handle: int) -> Place:
 
 
 def _scratch(stream: Any) -> tuple[Any, Any, Any]:
-    parts = cuda.device_array(REDUCTIONS * WORDS * MAX_BLOCKS, np.float64)
+    parts = cuda.device_array(REDUCTIONS * MAX_BLOCKS, np.float64)
     counters = cuda.to_device(np.zeros(REDUCTIONS, np.int32), stream=stream)
     status = cuda.to_device(np.zeros(1, np.int32), stream=stream)
     if not SIMULATED:
         stream.synchronize()  # the zeros on the host are dropped
-    return parts, counters, status
+    # Not bound to the stream: what asks them says which stream it is on.
+    return parts, counters.bind(0), status.bind(0)
 
 
 def _pool(context: Any, handle: int) -> Pool:
-    """CuPy's pool if there is CuPy: memory that it keeps is memory that nobody else has."""
+    """CuPy's pool if there is CuPy: two pools would keep memory from each other."""
     if optional.cupy() is None:
         return Pool(_source(context))
 

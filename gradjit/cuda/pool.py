@@ -1,11 +1,11 @@
 """Memory of device arrays: kept by size when an array is dropped, and given out again.
 
-Allocating on a device takes long and waits for it, so that a call in its steady state must
-not. Memory given back is at once given out again, to arrays of the same stream: there,
-what is launched later runs later, and the earlier kernels may still be reading.
+Allocating on a device takes long and waits for it, so that a call in its steady state
+must not. Memory given back is at once given out again, to arrays of the same stream:
+there, what is launched later runs later, and the earlier kernels may still be reading.
 
-An array that another stream uses must live until that stream has done with it, as with the
-pools of CuPy and PyTorch.
+An array that another stream uses must live until that stream has done with it, as with
+the pools of CuPy and PyTorch.
 """
 
 from __future__ import annotations
@@ -36,11 +36,12 @@ class Block:
         size: How many bytes it has.
     """
 
-    __slots__ = ("__weakref__", "address", "size")
+    __slots__ = ("__weakref__", "_memory", "address", "size")
 
-    def __init__(self, address: int, size: int) -> None:
+    def __init__(self, address: int, size: int, memory: Memory | None) -> None:
         self.address = address
         self.size = size
+        self._memory = memory  # what is freed with the block
 
 
 class Pool:
@@ -55,9 +56,9 @@ class Pool:
         self._source = source
         self._keep = keep
         self._free: dict[int, list[Memory]] = {}
-        # A finaliser may run at any point of any thread, even of one that holds the lock:
-        # all that it does is to append here.
-        self._returned: deque[tuple[int, Memory]] = deque()
+        # A finaliser may run at any point of any thread, even of one that holds the
+        # lock: all that it does is to append here.
+        self._returned: deque[tuple[int, Memory | None]] = deque()
         self._lock = threading.Lock()
         self._used = self._reserved = self._peak = 0
         with _pools_lock:
@@ -72,15 +73,16 @@ class Pool:
         size = size_class(nbytes)
         with self._lock:
             self._settle()
-            kept = self._free.get(size)
-            memory = kept.pop() if kept else None
+            free = self._free.get(size)
+            memory = free.pop() if free else None
         if memory is None:
             memory = self._new(size)
         with self._lock:
             self._used += size
             self._peak = max(self._peak, self._used)
-        block = Block(memory.device_pointer_value or 0, size)
-        back = weakref.finalize(block, self._returned.append, (size, memory))
+        freed, kept = (None, memory) if self._keep else (memory, None)
+        block = Block(memory.device_pointer_value or 0, size, freed)
+        back = weakref.finalize(block, self._returned.append, (size, kept))
         back.atexit = False  # at exit, the driver may be gone before
         return block
 
@@ -104,7 +106,7 @@ class Pool:
         while self._returned:
             size, memory = self._returned.popleft()
             self._used -= size
-            if self._keep:
+            if memory is not None:
                 self._free.setdefault(size, []).append(memory)
             else:
                 self._reserved -= size
@@ -139,7 +141,7 @@ def _every() -> list[Pool]:
 
 
 def size_class(nbytes: int) -> int:
-    """The size that a buffer of so many bytes has: at most an eighth more, or 512 bytes.
+    """The size that a buffer of so many bytes has: at most an eighth more.
 
     >>> size_class(1), size_class(4097), size_class(10**6)
     (512, 4608, 1048576)

@@ -1,8 +1,8 @@
 """Products of matrices and vectors on the device.
 
-`matmul` and `add_matmul` are what `gradjit.blas` has for the CPU: operands of one or two
-axes, or stacks of matrices. With CuPy they are cuBLAS's, which takes a transposed view as
-it is; without, a kernel of our own that works on any strides, and is slower.
+`matmul` and `add_matmul` are what `gradjit.blas` has for the CPU: operands of one or
+two axes, or stacks of matrices. With CuPy they are cuBLAS's, which takes a transposed
+view as it is; without, a kernel of our own that works on any strides, and is slower.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def _is_cublas(out: Any, a: Any, b: Any) -> bool:
     if not (a.dtype == b.dtype == out.dtype and a.size and b.size):
         return False
     fits = all(n <= _LARGEST for x in (a, b, out) for n in x.shape)
-    return fits and (out.is_c_contiguous() or (out.ndim == 2 and out.is_f_contiguous()))
+    turned = a.ndim == b.ndim == 2 and out.is_f_contiguous()
+    return fits and (turned or out.is_c_contiguous())
 
 
 def _cublas(out: Any, a: Any, b: Any, keep: bool) -> None:
@@ -87,7 +88,7 @@ def _cublas(out: Any, a: Any, b: Any, keep: bool) -> None:
 
 
 def _stacked(cupy: Any, out: Any, a: Any, b: Any, keep: bool) -> None:
-    """A stack of products. CuPy has no accumulating one: the sum is a kernel of ours."""
+    """A stack of products; CuPy has no accumulating one, so the sum is ours."""
     target = empty(tuple(out.shape), out.dtype) if keep else out
     arrays = [optional.cupy_array(x) for x in (a, b, target)]
     cupy.matmul(arrays[0], arrays[1], out=arrays[2])
@@ -97,7 +98,7 @@ def _stacked(cupy: Any, out: Any, a: Any, b: Any, keep: bool) -> None:
 
 
 def _dense(x: Any) -> Any:
-    """The array itself if cuBLAS can take it, or a copy: CuPy's gemv ignores strides."""
+    """The array if cuBLAS can take it, or a copy: CuPy's gemv ignores strides."""
     return x if x.is_c_contiguous() or x.is_f_contiguous() else copy(x)
 
 
@@ -142,7 +143,7 @@ def _stack_of(x: Any, stack: Extents, row: bool) -> Any:
 
 
 def _strides(out: Any, has_rows: bool, has_columns: bool) -> Extents:
-    """The strides of the result as a stack of matrices: 0 for an axis that it has not."""
+    """The result's strides as a stack of matrices: 0 for an axis that it has not."""
     strides = list(out.strides)
     across = strides.pop() if has_columns else 0
     down = strides.pop() if has_rows else 0

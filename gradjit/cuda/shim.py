@@ -1,8 +1,9 @@
-"""The one place that imports numba.cuda: NVIDIA's package, Numba's own, or the simulator.
+"""The one place that imports numba.cuda: NVIDIA's, Numba's own, or the simulator.
 
-`numba.cuda` is one name for three things. NVIDIA's package numba-cuda puts itself in its
-place; without it there is the copy that Numba ships; and with NUMBA_ENABLE_CUDASIM=1 both
-give a simulator, which runs kernels as Python threads. What differs is here.
+`numba.cuda` is one name for three things. NVIDIA's package numba-cuda puts itself in
+its place; without it there is the copy that Numba ships; and with
+NUMBA_ENABLE_CUDASIM=1 both give a simulator, which runs kernels as Python threads. What
+differs is here.
 """
 
 from __future__ import annotations
@@ -50,6 +51,28 @@ FLAVOUR: str = (
 )
 if SIMULATED:
     cuda = Simulator(cuda)
+
+
+def _link_once() -> None:
+    """Have each device function linked into a kernel once.
+
+    One that a kernel reaches by two ways, a reduction over the block that it calls and
+    one over the grid that it calls too, is listed twice. NVVM merges such functions, but
+    not the shared memory that belongs to them, and refuses the kernel.
+    """
+    from numba.cuda import codegen  # pyright: ignore
+
+    library: Any = codegen.CUDACodeLibrary  # pyright: ignore
+    listed = library.modules.fget
+
+    def modules(self: Any) -> list[Any]:
+        return list({id(module): module for module in listed(self)}.values())
+
+    library.modules = property(modules)
+
+
+if IMPORTED and not SIMULATED:
+    _link_once()
 
 
 def require() -> None:

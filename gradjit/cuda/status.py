@@ -1,7 +1,7 @@
 """Errors that kernels find: codes on the device, exceptions on the host.
 
-A kernel that finds an error writes its code in `status()[0]` and goes on or returns. The
-host looks at the status when it waits for the device in any case, and raises then.
+A kernel that finds an error writes its code in `status()[0]` and goes on or returns.
+The host looks at the status when it waits for the device in any case, and raises then.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def register(messages: Sequence[tuple[str, str]]) -> int:
     checksum), since a kernel may come from Numba's cache of another process.
 
     Args:
-        messages: Pairs of the name of an exception, built-in or gradjit's, and its text.
+        messages: Pairs of the name of an exception, built-in or gradjit's, and its
+            text.
     """
     block = tuple((kind, text) for kind, text in messages)
     size = max(1, -(-len(block) // _FOLD))

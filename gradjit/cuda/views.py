@@ -1,7 +1,7 @@
-"""Device arrays on memory that is there: new ones, views, and arrays of other libraries.
+"""Device arrays on memory that is there: new ones, views, other libraries' arrays.
 
-`numba.cuda`'s array takes an address, a shape and strides, and keeps its owner alive. The
-simulator's wraps a NumPy array, and knows no addresses.
+`numba.cuda`'s array takes an address, a shape and strides, and keeps its owner alive.
+The simulator's wraps a NumPy array, and knows no addresses.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def placed(
     Numba's own memory hold a weak reference.
     """
     size = prod(shape) and spanned(shape, strides, dtype.itemsize)[1]
-    memory = cuda.MemoryPointer(place.context, pointer_class()(address), size, owner=owner)
+    memory = cuda.MemoryPointer(
+        place.context, pointer_class()(address), size, owner=owner
+    )
     made = device_array_class()
     return made(shape, strides, dtype, stream=place.bound, gpu_data=memory)
 

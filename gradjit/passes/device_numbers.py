@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gradjit.ir.graph import Atom, Block, Eqn, Value, walk
-from gradjit.ir.types import ScalarType
+from gradjit.ir.types import ArrayType, ScalarType
+from gradjit.passes.alias import is_home
 from gradjit.passes.independent import Verdict
 
 
@@ -52,7 +53,10 @@ class _Look:
         if name in ("index", "map_", "contract"):
             for out in eqn.outs:
                 self.add(out)
-        elif name == "for_" and not self.verdict(eqn).reason:
+        elif name == "for_" and (is_brief(eqn) or not self.verdict(eqn).reason):
+            for out in eqn.outs:
+                self.add(out)
+        elif name == "while_" and is_brief(eqn):
             for out in eqn.outs:
                 self.add(out)
         elif name in ("for_", "while_"):
@@ -100,3 +104,30 @@ def is_simple(eqn: Eqn) -> bool:
     )
     outs = (o for e in (eqn, *inside) for o in e.outs)
     return kinds and all(isinstance(o.type, ScalarType) for o in outs)
+
+
+_NUMBERS = frozenset({"index", "dim", "if_", "check"})
+
+
+def is_brief(eqn: Eqn) -> bool:
+    """Whether one thread may run a loop over numbers: one with no loops inside.
+
+    The arrays that it writes into stay where they are.
+    """
+    body = eqn.regions[-1]
+    params = body.params[len(body.params) - len(eqn.outs) :]
+    for param, result in zip(params, body.results, strict=True):
+        stays = isinstance(param.type, ArrayType) and is_home(body, result, param)
+        if not isinstance(param.type, ScalarType) and not stays:
+            return False
+    return all(_is_single(e) for r in eqn.regions for e in walk(r))
+
+
+def _is_single(eqn: Eqn) -> bool:
+    """Whether an equation is about numbers and single elements."""
+    if eqn.op.name in ("store", "add_at"):
+        return set(eqn.params["spec"]) == {"i"}
+    if eqn.op.name == "if_":
+        return True
+    numbers = all(isinstance(o.type, ScalarType) for o in eqn.outs)
+    return numbers and (eqn.op.name in _NUMBERS or eqn.op.kind == "elementwise")

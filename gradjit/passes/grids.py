@@ -34,7 +34,7 @@ from gradjit.passes.kernel_nest import (
     is_search,
     taken_apart,
 )
-from gradjit.passes.overlap import is_injective
+from gradjit.passes.overlap import are_apart, is_injective, same_index
 
 if TYPE_CHECKING:
     from gradjit.passes.offload import Offload
@@ -135,21 +135,34 @@ def updates(host: Offload, eqn: Eqn) -> bool:
     writers: Sequence[Writer] = eqn.params["writers"]
     axes = eqn.regions[0].params
     shared = False
-    for k, (writer, row) in enumerate(zip(writers, columns(eqn), strict=True)):
+    rows = list(columns(eqn))
+    for k, (writer, row) in enumerate(zip(writers, rows, strict=True)):
         if writer.dest < 0:
             continue
-        kinds = {w.kind for j, w in enumerate(writers) if j != k and w.dest == writer.dest}
         apart = is_injective(host.facts, row[1:], axes, set(axes))
-        if writer.kind == "add" and kinds <= {"add"}:
-            shared = shared or not apart or bool(kinds)
-        elif not apart or kinds:
+        others = [
+            (w.kind, other[1:])
+            for j, (w, other) in enumerate(zip(writers, rows, strict=True))
+            if j != k and w.dest == writer.dest
+        ]
+        if apart and all(_is_own(host, row[1:], at, axes) for _, at in others):
+            continue  # an element is one thread's, however often it is written
+        if writer.kind != "add" or any(kind != "add" for kind, _ in others):
             raise UnsupportedError(
                 'with target="cuda", several threads would store into the same element'
                 " here, and which of them is the last is left to chance",
                 eqn.loc,
                 "Make the indices of each element its own, or use the CPU.",
             )
+        shared = True
     return shared
+
+
+def _is_own(
+    host: Offload, a: Sequence[Atom], b: Sequence[Atom], axes: Sequence[Value]
+) -> bool:
+    """Whether two places of an iteration are the same element, or never meet."""
+    return same_index(host.facts, a, b) or are_apart(host.facts, a, b, set(axes))
 
 
 def _given_dests(kernel: GridKernel, eqn: Eqn, shared: bool) -> list[Value]:
@@ -330,7 +343,7 @@ class _Scoped:
     def in_parts(self) -> None:
         """A part for each y of the grid, and a kernel that folds them."""
         host, kernel = self.host, self.kernel
-        count = host.geometry("height", (self.reduced, self.kept))
+        count = host.geometry("count_height", (self.reduced, self.kept))
         arrays = self.results((count,))
         y = kernel.position("y")
 

@@ -15,7 +15,7 @@ from gradjit.ir.graph import Atom, Block, Eqn, Value, walk
 from gradjit.ir.op import lookup
 from gradjit.ir.types import INDEX, ArrayType, ScalarType, StackType, Type
 from gradjit.ops.region import MAP, Writer
-from gradjit.passes.device_numbers import is_simple
+from gradjit.passes.device_numbers import is_brief, is_simple
 from gradjit.passes.grids import launch_nest
 from gradjit.passes.independent import Verdict, judge
 from gradjit.passes.loop_kernels import has_rows, launch_items, launch_rows
@@ -36,19 +36,53 @@ def verdict(host: Offload, eqn: Eqn) -> Verdict:
 
 def for_loop(host: Offload, eqn: Eqn) -> None:
     """A kernel if the iterations are independent, else a loop of the host."""
+    if is_brief(eqn) and verdict(host, eqn).reason:
+        alone(host, eqn)
+        return
     host.flush()
     judged = verdict(host, eqn)
-    if not judged.reason:
-        launch = launch_rows if has_rows(eqn) else launch_items
-        launch(host, eqn, judged.kinds)
+    arrays = _has_arrays(host, eqn)
+    if not judged.reason and _launched(host, eqn, judged, arrays):
         return
-    if not _has_arrays(host, eqn):
+    if not arrays:
         _refuse(eqn, judged.reason)
     bounds = tuple(map(host.number, eqn.args[:3]))
     _loop(host, eqn, bounds)
 
 
+def _launched(host: Offload, eqn: Eqn, judged: Verdict, arrays: bool) -> bool:
+    """Whether a loop of independent iterations could be made a kernel.
+
+    If it could not, and there are arrays in it, the host runs it.
+    """
+    if any(e.op.name == "contract" for e in walk(eqn.regions[0])):
+        return False
+    launch = launch_rows if has_rows(eqn) else launch_items
+    undo = host.mark()
+    try:
+        launch(host, eqn, judged.kinds)
+    except UnsupportedError:
+        if not arrays:
+            raise
+        undo()
+        return False
+    return True
+
+
+def alone(host: Offload, eqn: Eqn) -> None:
+    """A short loop over numbers, by one thread, between what others do."""
+    host.queue.append(eqn)
+    host.sequential.append(eqn)
+    first = len(eqn.args) - len(eqn.outs)
+    for k, out in enumerate(eqn.outs):
+        if isinstance(out.type, ArrayType):
+            host.env[out] = host.look(eqn.args[first + k])
+
+
 def while_loop(host: Offload, eqn: Eqn) -> None:
+    if is_brief(eqn):
+        alone(host, eqn)
+        return
     host.flush()
     if not _has_arrays(host, eqn):
         _refuse(eqn, "how often it runs is not known")
@@ -64,7 +98,12 @@ def _has_arrays(host: Offload, eqn: Eqn) -> bool:
 
 
 def _refuse(eqn: Eqn, reason: str) -> None:
-    raise UnsupportedError(
+    raise sequential_error(eqn, reason)
+
+
+def sequential_error(eqn: Eqn, reason: str) -> UnsupportedError:
+    """Of a loop that would keep one thread busy and leave the others idle."""
+    return UnsupportedError(
         'target="cuda" cannot run this loop: it computes numbers, one iteration after'
         f" the other ({reason})",
         eqn.loc,

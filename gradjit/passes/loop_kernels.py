@@ -102,7 +102,7 @@ class LoopKernel(GridKernel):
 
     def workers(self) -> Value:
         """How many places a scratch array has."""
-        return self.host.geometry(f"{self.unit}s", self.sizes)
+        return self.host.geometry(f"count_{self.unit}s", self.sizes)
 
     # An array that an iteration makes is its own.
     def new_array(self, eqn: Eqn, out: Value, extents: Sequence[Atom]) -> Atom:
@@ -185,11 +185,15 @@ class LoopKernel(GridKernel):
                 at = self.emit("add", first, at)
             self.mapping.update(zip(body.params, (at, *now), strict=True))
             self.take_all(body)
+            self.meet()
             return [self.atom(r) for r in body.results]
 
         units = self.position(f"{self.unit}s")  # type: ignore[arg-type]
         bounds = self.worker, stop, units
         return self.loop(bounds, starts, iteration, body.params[0].name)
+
+    def meet(self) -> None:
+        """What threads do at the end of an iteration."""
 
     def ended(self, k: int, home: Value | None, end: Atom) -> None:
         """Note what a carry is after the loop."""
@@ -248,7 +252,7 @@ class RowKernel(LoopKernel):
         super().__init__(host, eqn)
         self.read: set[Atom] = set()
         self.touched: set[Atom] = set()
-        self.names: dict[Atom, list[Atom]] = {}
+        self.scratched = False
         self.parts: dict[int, Value] = {}
 
     def width(self) -> Atom:
@@ -305,8 +309,14 @@ class RowKernel(LoopKernel):
             count = host.b.extent(parts, 0)
             fold(host, self.eqn, [(out, parts)], ["sum"], sizes, count, [into])
 
+    def meet(self) -> None:
+        """The next row is in the scratch memory of this one."""
+        if self.scratched or self.parts:
+            self.barrier()
+
     def new_array(self, eqn: Eqn, out: Value, extents: Sequence[Atom]) -> Atom:
         """What an iteration makes is read by all threads."""
+        self.scratched = True
         return self.big_array(eqn, out, extents)
 
     # ------------------------------------------------------------------- barriers
@@ -322,14 +332,14 @@ class RowKernel(LoopKernel):
         self.touched |= writes
 
     def barrier(self) -> None:
-        arrays = {
-            a
+        latest = {
+            self.host.memory.root(old): a
             for old, a in self.mapping.items()
-            if is_array(old) and self.host.memory.root(old) in self.read | self.touched
+            if is_array(old) and isinstance(a, Value) and self._is_visible(a)
         }
-        live = [a for a in arrays if isinstance(a, Value) and self._is_visible(a)]
-        live.sort(key=lambda v: v.name)
-        self.append(BARRIER, live, ())
+        touched = self.read | self.touched
+        arrays = [a for root, a in latest.items() if root in touched]
+        self.append(BARRIER, arrays, ())
         self.read.clear()
         self.touched.clear()
 

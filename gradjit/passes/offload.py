@@ -59,15 +59,26 @@ def offload(graph: Graph) -> Offloaded:
     """
     host = Offload(graph)
     block = host.program(graph)
-    if not host.kernels and not any(e.op.name == "contract" for e in walk(block)):
-        _refuse_scalars(graph)
+    if not _is_parallel(block):
+        _refuse_scalars(graph, host.sequential)
     name = graph.name
     return Offloaded(
         Graph(name, block, graph.mutated), tuple(host.kernels), tuple(host.checks)
     )
 
 
-def _refuse_scalars(graph: Graph) -> None:
+def _is_parallel(block: Block) -> bool:
+    """Whether there is a launch of more than one thread, or a product."""
+    return any(
+        e.op.name == "contract"
+        or (e.op is LAUNCH and e.params["config"] != "one")
+        for e in walk(block)
+    )
+
+
+def _refuse_scalars(graph: Graph, sequential: Sequence[Eqn]) -> None:
+    for eqn in sequential:
+        raise regions.sequential_error(eqn, "and there is nothing else to run")
     loc = next((e.loc for e in walk(graph.block) if e.loc is not None), None)
     raise UnsupportedError(
         'there is nothing here that target="cuda" could run in parallel: no array'
@@ -99,6 +110,7 @@ class Offload:
         cells: For numbers of the device, the arrays without axes that they are in.
         late: Arithmetic on numbers of the device that no kernel has done yet.
         queue: Loads, stores and checks for which there was no kernel yet.
+        sequential: Loops over numbers that one thread runs.
         raises: Whether kernels may note errors.
     """
 
@@ -107,19 +119,28 @@ class Offload:
         self.b = Builder(checks=False)
         self.state = State()
         self.queue: list[Eqn] = []
+        self.sequential: list[Eqn] = []
         self.kernels: list[Graph] = []
         self.checks: list[Eqn] = []
         self.facts = gather_facts(graph.block)
         self.memory = Memory(graph.block)
         self.verdicts: dict[Eqn, Verdict] = {}
         self.device = device_numbers(graph.block, lambda e: regions.verdict(self, e))
-        self.raises = any(
-            e.op.name in ("check", "push") for e in walk(graph.block)
-        )
+        self.raises = self._may_raise(graph.block)
         self._scratch: dict[str, Value] = {}
         self.uses: dict[Value, int] = {}
         for value in uses(graph.block):
             self.uses[value] = self.uses.get(value, 0) + 1
+
+    def _may_raise(self, block: Block) -> bool:
+        """Whether kernels may find an error: not what the host tests alone."""
+        for eqn in block.eqns:
+            inside = [e for r in eqn.regions for e in walk(r)]
+            if any(e.op.name in ("check", "push") for e in inside):
+                return True
+            if eqn.op.name == "check" and eqn.args[0] in self.device:
+                return True
+        return False
 
     @property
     def env(self) -> dict[Value, Atom]:
@@ -134,6 +155,27 @@ class Offload:
         return self.state.late
 
     # -------------------------------------------------------------------- program
+
+    def mark(self) -> Callable[[], None]:
+        """What undoes all that is done from now on."""
+        frame = self.b.frames[-1]
+        known = replace(
+            frame,
+            eqns=list(frame.eqns),
+            seen=dict(frame.seen),
+            values=set(frame.values),
+        )
+        state, depth = self.state.copy(), len(self.b.frames)
+        counts = len(self.kernels), len(self.checks)
+
+        def undo() -> None:
+            del self.b.frames[depth:]
+            self.b.frames[-1] = known
+            self.state = state
+            del self.kernels[counts[0] :]
+            del self.checks[counts[1] :]
+
+        return undo
 
     def program(self, graph: Graph) -> Block:
         """The host's code of the whole program."""
@@ -232,7 +274,7 @@ class Offload:
 
     def geometry(self, what: str, sizes: Sequence[Atom]) -> Value:
         """How many threads or blocks a launch has."""
-        out = Value(INDEX, what)
+        out = Value(INDEX, what.removeprefix("count_"))
         self.b.append(Eqn(GEOMETRY, tuple(sizes), (out,), {"what": what}))
         return out
 

@@ -15,6 +15,7 @@
     rows       loops over the same rows in one           program -> program
     shrink     arrays of which a row is enough           program -> program
     skip       loops that would add zeros                program -> program
+    pull       additions that would meet, on a device    program -> program
     rotate     elements that the next iteration reads    program -> program
     sink       stores that the next iteration overwrites program -> program
     vectorise  elementary functions that LLVM vectorises program -> program
@@ -48,7 +49,9 @@ from gradjit.passes.name import name
 from gradjit.passes.offload import offload
 from gradjit.passes.parallel import parallelise, serialise
 from gradjit.passes.place import place
+from gradjit.passes.pull import pull
 from gradjit.passes.remat import itself
+from gradjit.passes.rerun import rerun
 from gradjit.passes.reuse import reuse
 from gradjit.passes.rotate import rotate
 from gradjit.passes.rows import share_rows
@@ -91,9 +94,10 @@ class Stages:
         return not last or str(last[0]) != str(graph)
 
 
-def prepare(block: Block) -> Block:
+def prepare(block: Block, target: str = "cpu") -> Block:
     """A traced block as a derivative should see it, which keeps what it cannot know."""
-    return forward_stores(close_counters(block))
+    block = forward_stores(close_counters(block))
+    return rerun(block) if target == "cuda" else block
 
 
 def optimise(graph: Graph, stages: Stages) -> Graph:
@@ -140,12 +144,18 @@ def lower_device(
     """
     graph = stages.keep("eliminate", eliminate(graph))
     graph = hoist(eliminate(fuse(graph, parallel=True)))
-    graph = stages.keep("fuse", graph, "program")
+    # What is independent is seen once more; a claim would keep loops apart.
+    graph = stages.keep("fuse", serialise(graph), "program")
     graph = stages.keep("scalarise", eliminate(scalarise(graph)), "program")
+    graph = stages.keep("stagger", stagger(graph), "program")
     graph = stages.keep("unroll", unroll(graph), "program")
     graph = stages.keep("settle", settle(graph), "program")
     graph = stages.keep("turn", eliminate(turn(graph)), "program")
-    graph = stages.keep("rows", _rows(graph, True), "program")
+    graph = share_rows(graph, parallel=True, loops=True, flat=True)
+    block = forward_stores(graph.block, settled=True)
+    graph = skip(eliminate(Graph(graph.name, block, graph.mutated)))
+    graph = stages.keep("rows", graph, "program")
+    graph = stages.keep("pull", pull(graph), "program")
     graph = stages.keep("place", itself(place(graph)), "program")
     if into:
         graph = stages.keep("deliver", deliver(graph, into, True), "program")

@@ -8,6 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+
+import pytest
+
+from gradjit.cuda import geometry, place
+from gradjit.cuda.place import Place
+from tests.cuda import faked
 
 collect_ignore: list[str] = []
 if os.environ.get("NUMBA_ENABLE_CUDASIM") != "1":
@@ -19,3 +26,19 @@ if os.environ.get("GRADJIT_TEST_FLAVOUR") == "numba":
     sys.meta_path[:] = [
         finder for finder in sys.meta_path if type(finder).__name__ != "NumbaCudaFinder"
     ]
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> Iterator[faked.Driver]:
+    """A CUDA device of host memory."""
+    with faked.device(monkeypatch) as made:
+        yield made
+
+
+@pytest.fixture
+def here(driver: faked.Driver, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    """The default stream of that device, as the place of the test's calls."""
+    monkeypatch.setattr(geometry, "_THREADS", 32)  # a Python thread for each
+    with place.using(place.at(0)) as made:
+        driver.log.clear()
+        yield made

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import re
-from typing import Any
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -54,3 +58,46 @@ def code(text: str) -> str:
     bodies = re.findall(r"^\{$(.*?)^\}$", text, re.MULTILINE | re.DOTALL)
     lines = [line.strip() for body in bodies for line in body.splitlines()]
     return "\n".join(line for line in lines if line and not line.startswith("//"))
+
+
+class Usage(NamedTuple):
+    """What a kernel takes of a multiprocessor.
+
+    Attributes:
+        registers: Registers of a thread, 255 at most.
+        spilled: Bytes of registers that go through memory.
+        shared: Bytes of shared memory of a block.
+    """
+
+    registers: int
+    spilled: int
+    shared: int
+
+
+def usage(text: str, cc: tuple[int, int]) -> Usage:
+    """What NVIDIA's assembler, which a driver has too, says of a kernel's PTX."""
+    assembler = ptxas()
+    if assembler is None:
+        pytest.skip("no ptxas: pip install nvidia-cuda-nvcc")
+    options = ["-v", "-arch", f"sm_{cc[0]}{cc[1]}", "-o", "/dev/null", "-"]
+    run = subprocess.run(
+        [assembler, *options], input=text, capture_output=True, text=True
+    )
+    if "Unsupported .version" in run.stderr:
+        pytest.skip("ptxas is older than NVVM")
+    assert run.returncode == 0, run.stderr
+    found = {
+        what: sum(map(int, re.findall(rf"(\d+) {what}", run.stderr)))
+        for what in ("registers", "bytes spill stores", "bytes smem")
+    }
+    return Usage(*found.values())
+
+
+@functools.cache
+def ptxas() -> str | None:
+    """The assembler of NVIDIA's wheels, or of a toolkit."""
+    spec = importlib.util.find_spec("nvidia")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        for path in sorted(Path(folder).glob("*/bin/ptxas"), reverse=True):
+            return str(path)
+    return shutil.which("ptxas")

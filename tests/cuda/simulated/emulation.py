@@ -66,14 +66,61 @@ def shfl_down_sync(fake: Any, mask: int, value: Any, offset: int) -> Any:
     return shuffle(fake, mask, value, lane + offset)
 
 
+class Watched:
+    """A shared array that knows who used an element since which barrier.
+
+    Two threads that use an element between the same two barriers, one of them writing,
+    race on a device, whatever order the simulator runs them in.
+    """
+
+    def __init__(self, shape: Any, dtype: Any) -> None:
+        self._array = np.empty(shape, dtype)
+        self._used: dict[int, tuple[Any, set[int], set[int]]] = {}
+
+    def __getitem__(self, index: int) -> Any:
+        with _lock:
+            readers, writers, thread = self._users(index)
+            assert writers <= {thread}, f"a race: {thread} reads, {writers} write"
+            readers.add(thread)
+            return self._array[index]
+
+    def __setitem__(self, index: int, value: Any) -> None:
+        with _lock:
+            readers, writers, thread = self._users(index)
+            users = readers | writers
+            assert users <= {thread}, f"a race: {thread} writes, {users} use"
+            writers.add(thread)
+            self._array[index] = value
+
+    def _users(self, index: int) -> tuple[set[int], set[int], int]:
+        current: Any = threading.current_thread()
+        now = (tuple(current.blockIdx), getattr(current, "barriers", 0))
+        if self._used.get(index, (None,))[0] != now:
+            self._used[index] = (now, set(), set())
+        _, readers, writers = self._used[index]
+        return readers, writers, current.thread_id
+
+
 def shared_array(fake: Any, shape: Any, dtype: Any) -> Any:
     """As the simulator's, but a line may serve several dtypes, and never two arrays."""
     frame = sys._getframe(1)
     key = (frame.f_code.co_filename, frame.f_lineno, np.dtype(dtype))
     with _lock:
         if key not in fake._allocations:
-            fake._allocations[key] = np.empty(shape, dtype)
+            fake._allocations[key] = Watched(shape, dtype)
         return fake._allocations[key]
+
+
+def counted(barrier: Any) -> Any:
+    """A barrier of the simulator that `Watched` knows of."""
+
+    def synchronize(fake: Any, *values: Any) -> Any:
+        result = barrier(fake, *values)
+        current: Any = threading.current_thread()
+        current.barriers = getattr(current, "barriers", 0) + 1
+        return result
+
+    return synchronize
 
 
 def add_shuffles(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,6 +129,8 @@ def add_shuffles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fake, "shfl_sync", shfl_sync, raising=False)
     monkeypatch.setattr(fake, "shfl_down_sync", shfl_down_sync, raising=False)
     monkeypatch.setattr(kernelapi.FakeCUDAShared, "array", shared_array)
+    for name in ("syncthreads", "syncthreads_and", "syncthreads_or"):
+        monkeypatch.setattr(fake, name, counted(getattr(fake, name)))
 
 
 def device_collectives() -> ModuleType:

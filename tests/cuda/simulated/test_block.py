@@ -98,7 +98,7 @@ def test_against_numpy(co: Any, dtype: str, block: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("n", [1, 31, 33, 70])
+@pytest.mark.parametrize("n", [1, 33])
 def test_special_values(co: Any, dtype: str, n: int) -> None:
     kernel = all_of(co, dtype)
     cases = {"nan": [np.nan], "two": [np.nan, np.nan], "both": [np.inf, -np.inf]}
@@ -117,11 +117,11 @@ def test_special_values(co: Any, dtype: str, n: int) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_ties_go_to_the_first(co: Any, dtype: str) -> None:
     kernel = all_of(co, dtype)
-    for n in (2, 31, 64, 100):
+    for n in (2, 40):
         x = np.random.default_rng(n).integers(0, 3, n).astype(dtype)
         _, places = reduced(kernel, x, n)
         assert tuple(places) == (np.argmax(x), np.argmin(x))
-    _, places = reduced(kernel, np.full(70, 5, dtype), 70)
+    _, places = reduced(kernel, np.full(33, 5, dtype), 33)
     assert tuple(places) == (0, 0)
 
 
@@ -135,7 +135,7 @@ def test_again_and_again(co: Any, dtype: str) -> None:
         for row in range(x.shape[0]):
             out[row, i] = add(x[row, i]) - most(x[row, i])
 
-    x = np.random.default_rng(0).integers(-100, 100, (12, 40)).astype(dtype)
+    x = np.random.default_rng(0).integers(-100, 100, (8, 40)).astype(dtype)
     out = np.zeros_like(x)
     kernel[1, 40](x, out)
     expected = x.sum(axis=1) - x.max(axis=1)
@@ -173,7 +173,7 @@ def test_identities_are_the_result_of_nothing(co: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("n", [1, 17, 32, 45, 96, 100])
+@pytest.mark.parametrize("n", [17, 32, 96, 100])
 def test_device_and_simulator_give_the_same_bits(
     dtype: str, n: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
