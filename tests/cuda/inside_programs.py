@@ -124,3 +124,49 @@ def arrays(x: Any, a: Any, d_x: Any, d_a: Any, out: Any) -> None:
     d_recurrent(row, d_x[i, 6])
     d_written(row[:4], d_x[i, 7, :4])
     d_twice(row, x[0], d_x[i, 8])
+
+
+def launch(kernel: Any, threads: int, *given: Any) -> None:
+    """Run a kernel on NumPy arrays, and bring back what it wrote."""
+    found = [cuda.to_device(x) for x in given]
+    kernel[-(-threads // 32), 32](*found)
+    for x, y in zip(given, found, strict=True):
+        y.copy_to_host(x)
+
+
+def check_numbers(rtol: float) -> None:
+    """Derivatives by numbers, against those of the CPU."""
+    x = np.random.default_rng(0).uniform(1.1, 2.0, (40, 4))
+    out = np.zeros((40, 11))
+    launch(numbers, 40, x, out)
+    by = gradjit.value_and_grad
+    of_price, of_root = by(price, argnums=(0, 2)), by(root)
+    of_grown = by(grown, both)
+    for (s, k, v, b), row, got in zip(x, x, out, strict=True):
+        value, slopes = of_price(s, k, v)
+        size, growth = of_grown(s, b)
+        want = [gradjit.grad(energy)(s), value, *slopes, *of_root(b), size, *growth]
+        want += [gradjit.grad(energy)(2.0), recurrent(row)]
+        np.testing.assert_allclose(got, want, rtol=rtol)
+
+
+def check_arrays(rtol: float) -> None:
+    """Gradients by arrays, against those of the CPU."""
+    rng = np.random.default_rng(1)
+    x, a = rng.normal(size=(3, 100)), rng.normal(size=(3, 3))
+    d_x, d_a, out = np.zeros((3, 9, 100)), np.zeros((3, 3, 3)), np.zeros((3, 2))
+    launch(arrays, 3, x, a, d_x, d_a, out)
+    for i, row in enumerate(x):
+        value, slope = gradjit.value_and_grad(rosenbrock)(row)
+        small, (by_x, by_a) = gradjit.value_and_grad(quadratic, both)(row[:3], a)
+        want = np.zeros((9, 100))
+        want[:3] = slope, slope, row
+        want[3, :3] = by_x
+        want[4] = gradjit.grad(branches)(row)
+        want[5] = gradjit.grad(binned)(row)
+        want[6] = gradjit.grad(recurrent)(row)
+        want[7, :4] = gradjit.grad(written)(row[:4])
+        want[8] = gradjit.hvp(rosenbrock)(row, x[0])
+        np.testing.assert_allclose(d_x[i], want, rtol=rtol, atol=0.1 * rtol)
+        np.testing.assert_allclose(d_a[i], by_a, rtol=rtol)
+        np.testing.assert_allclose(out[i], [value, small], rtol=rtol)
