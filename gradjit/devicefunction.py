@@ -87,6 +87,11 @@ def device(
             f"{f!r} cannot be a device function",
             hint="Use grad, value_and_grad, hvp or jit.",
         )
+    if f.options.static and not signature:
+        raise GradjitError(
+            f"static names extents of {f!r} that Numba's types do not have",
+            hint='Give device a signature with the extents, as in "float64[3]".',
+        )
     return DeviceFunction(f, tuple(signature_specs(signature)) if signature else None)
 
 

@@ -18,7 +18,17 @@ from gradjit.calltext import Result
 from gradjit.codegen.inside import emit_inside
 from gradjit.errors import GradjitError, UnsupportedError
 from gradjit.ir.build import Builder
-from gradjit.ir.graph import Atom, Block, Const, Eqn, Graph, Value, values, walk
+from gradjit.ir.graph import (
+    Atom,
+    Block,
+    Const,
+    Eqn,
+    Graph,
+    Value,
+    substitute,
+    values,
+    walk,
+)
 from gradjit.ir.named import Named
 from gradjit.ir.types import ArrayType, ScalarType, Type, dims
 from gradjit.leaf import Axes, Spec
@@ -89,7 +99,8 @@ def _lowered(f: Transformed, specs: Sequence[Spec]) -> tuple[Named, Function]:
     block = graph.block
     results = tuple(_atom(lowered, block, r) for r in lowered.results)
     into = _places(lowered, results)
-    graph = Graph(graph.name, Block(block.params, block.eqns, results))
+    block = _without_defaults(lowered, Block(block.params, block.eqns, results), specs)
+    graph = Graph(graph.name, block)
     program = pipeline.lower(graph, pipeline.Stages(), runtime=False, into=into)
     return program, lowered.function
 
@@ -101,6 +112,20 @@ def _known(f: Transformed, specs: Sequence[Spec]) -> tuple[tuple[str, Axes], ...
     pairs = zip(names, specs, strict=False)
     axes = {n: tuple(k for k, m in enumerate(s.dims) if m) for n, s in pairs}
     return tuple((n, found) for n, found in axes.items() if found)
+
+
+def _without_defaults(lowered: Lowered, block: Block, specs: Sequence[Spec]) -> Block:
+    """The block with the function's default values in place of their parameters."""
+    own = len(specs) - isinstance(lowered.function.transform, HessianVector)
+    values = lowered.call.values
+    beyond = len(values) - (len(specs) - own)
+    mapping: dict[Value, Atom] = {}
+    for leaf, param in zip(lowered.params, block.params, strict=True):
+        if own <= leaf < beyond:
+            assert isinstance(param.type, ScalarType)  # arrays are from outside
+            mapping[param] = Const(np.asarray(values[leaf]).item(), param.type)
+    params = tuple(p for p in block.params if p not in mapping)
+    return substitute(Block(params, block.eqns, block.results), mapping)
 
 
 def _example(spec: Spec) -> Any:
@@ -137,13 +162,15 @@ def _atom(lowered: Lowered, block: Block, result: Result) -> Atom:
         return Const(result.value, ScalarType(result.dtype))
     if result.source == "leaf":
         return block.params[lowered.params.index(result.value)]
-    return block.results[result.value]
+    place: int = result.value
+    return block.results[place]
 
 
 def _places(lowered: Lowered, results: Sequence[Atom]) -> list[tuple[int, int]]:
     """Results that are arrays, each with the argument that it is the gradient by."""
     transform = lowered.function.transform
-    grads = _by(transform, len(lowered.params))
+    args, _, extras = lowered.call.tree.children
+    grads = _by(transform, args.size + extras.size)
     first = len(results) - len(grads)
     if isinstance(transform, Grad) and transform.has_aux and not transform.value:
         first = 0

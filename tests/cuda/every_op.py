@@ -35,6 +35,7 @@ class Every:
 
     Attributes:
         calls: The ops with their parameters, in the order of their results.
+        dtype: Of the operands.
         dtypes: Of the results.
         outs: Dtypes of arrays that the function writes results into: that of call k
             at k.
@@ -42,6 +43,7 @@ class Every:
     """
 
     calls: tuple[tuple[Op, Params], ...]
+    dtype: Any
     dtypes: tuple[Any, ...]
     outs: tuple[Any, ...]
     source: str
@@ -77,7 +79,7 @@ def every(dtype: str, without: Sequence[str] = (), only: Sequence[str] = ()) -> 
     decorator = "@cuda.jit(device=True)"
     program = name(Graph("every", block, mutated))
     source = emit(program, "", (), decorator, [heading], False, "cuda")
-    return Every(tuple(calls), tuple(dtypes), tuple(arrays), source)
+    return Every(tuple(calls), kind, tuple(dtypes), tuple(arrays), source)
 
 
 def given(op: Op, operands: Sequence[Any]) -> list[Any]:
@@ -103,3 +105,29 @@ def takes(op: Op, dtype: Any, params: Params) -> bool:
     except (TypeError, GradjitError):
         return False
     return True
+
+
+def kernel(found: Every) -> Any:
+    """A kernel that calls the function for each of many operands."""
+    outs = [f"out_{d.str[1:]}" for d in found.outs]
+    names = ["x0", "x1", "test", *outs]
+    lines = ["@cuda.jit", f"def kernel({', '.join(names)}):"]
+    lines += ["    for i in range(cuda.grid(1), x0.shape[0], cuda.gridsize(1)):"]
+    lines += [f"        every({', '.join(f'{n}[i]' for n in names)})"]
+    space: dict[str, Any] = {}
+    exec("\n".join([found.source, *lines]), space)
+    return space["kernel"]
+
+
+def signature(found: Every) -> tuple[Any, ...]:
+    """The types of the kernel's arguments."""
+    from numba import from_dtype
+    from numba.core import types
+
+    kinds = [
+        (found.dtype, 1),
+        (found.dtype, 1),
+        (BOOL, 1),
+        *((d, 2) for d in found.outs),
+    ]
+    return tuple(types.Array(from_dtype(t), n, "C") for t, n in kinds)

@@ -18,7 +18,7 @@ from gradjit.cuda import elementary as el
 from gradjit.cuda import shim
 
 pytestmark = pytest.mark.skipif(
-    not shim.IMPORTED or shim.SIMULATED, reason="numba.cuda compiles nothing here"
+    not shim.IMPORTED or shim.SIMULATED, reason="there are no compiled device functions"
 )
 FLOATS = [0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.0, 0.1, 7.3, 1e30, 1e-30]
 FLOATS += [math.inf, -math.inf, math.nan]
