@@ -12,8 +12,9 @@ from __future__ import annotations
 import importlib
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -186,12 +187,15 @@ class DeviceFunction:
             )
 
     def _make(self, specs: tuple[Spec, ...]) -> tuple[Inside, Any]:
-        with _LOCK:
-            if specs not in self._made:
+        # Numba asks with its lock taken, and a thread that has ours may wait for that.
+        # In the simulator there is none, and all threads of a block ask at once.
+        with _LOCK if shim.SIMULATED else nullcontext():
+            found = self._made.get(specs)
+            if found is None:
                 inside = lower_inside(self._f, specs)
                 module = load(inside.source, inside.name)
-                self._made[specs] = inside, getattr(module, inside.name)
-            return self._made[specs]
+                found = inside, getattr(module, inside.name)
+            return self._made.setdefault(specs, found)
 
 
 def _fits(given: Spec, model: Spec) -> bool:
@@ -249,5 +253,4 @@ def _dispatcher_type() -> Any:
         pass
 
     made: Any = shim.cuda.jit(device=True)(nothing)
-    found: Any = type(made._numba_type_)
-    return found
+    return cast("Any", type(made._numba_type_))

@@ -8,9 +8,9 @@ arrays are written into arrays that come after the function's own arguments.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -18,13 +18,14 @@ from gradjit.calltext import Result
 from gradjit.codegen.inside import emit_inside
 from gradjit.errors import GradjitError, UnsupportedError
 from gradjit.ir.build import Builder
-from gradjit.ir.graph import Atom, Block, Const, Eqn, Graph, Value, walk
+from gradjit.ir.graph import Atom, Block, Const, Eqn, Graph, Value, values, walk
 from gradjit.ir.named import Named
 from gradjit.ir.types import ArrayType, ScalarType, Type, dims
 from gradjit.leaf import Axes, Spec
 from gradjit.lowered import Lowered, header
 from gradjit.passes import pipeline
 from gradjit.passes.jvp import jvp
+from gradjit.passes.memory import Memory
 from gradjit.primal import Derived, Out, Primal
 from gradjit.signature import Function
 from gradjit.transform import Grad, HessianVector
@@ -47,12 +48,10 @@ class Inside:
     Attributes:
         name: Of the function.
         source: The module that it stands in.
-        written: How many arrays it writes gradients into.
     """
 
     name: str
     source: str
-    written: int
 
 
 def lower_inside(f: Transformed, specs: Sequence[Spec]) -> Inside:
@@ -65,18 +64,18 @@ def lower_inside(f: Transformed, specs: Sequence[Spec]) -> Inside:
     Raises:
         GradjitError: What it computes cannot be done inside of a kernel.
     """
-    f = f.with_options(static=_known(f, specs))
-    program, function = _lowered(f, specs)
-    found = _forbidden(program)
-    forwards = _forwards(f, specs) if found is not None else None
-    if forwards is not None:
-        program, function = _lowered(forwards, specs)
+    f = f.with_options(static=_known(f, specs), memory=None)
+    ways = [f, f.with_options(memory=Memory(0)), _forwards(f, specs)]
+    refused: list[UnsupportedError] = []
+    for way in filter(None, ways):
+        program, function = _lowered(way, specs)
         found = _forbidden(program)
-    if found is not None:
-        raise _refusal(f, found)
-    title, notes = header(function)
-    source = emit_inside(program, title, notes, f.options.fastmath)
-    return Inside(program.graph.name, source, len(program.graph.mutated))
+        if found is None:
+            title, notes = header(replace(function, options=f.options))
+            source = emit_inside(program, title, notes, f.options.fastmath)
+            return Inside(program.graph.name, source)
+        refused.append(_refusal(f, program, found))
+    raise refused[0]
 
 
 # ---------------------------------------------------------------------- the program
@@ -84,7 +83,7 @@ def lower_inside(f: Transformed, specs: Sequence[Spec]) -> Inside:
 
 def _lowered(f: Transformed, specs: Sequence[Spec]) -> tuple[Named, Function]:
     """The program that is printed, and what it was made from."""
-    lowered = f.lower(*map(_example, specs)).lowering
+    lowered = f.lowered_for(*map(_example, specs))
     _refuse_outside(lowered, specs)
     graph = lowered.stages.graphs["eliminate"]
     block = graph.block
@@ -108,8 +107,7 @@ def _example(spec: Spec) -> Any:
     """An argument of this type."""
     if spec.kind == "array":
         return np.ones([_SOME if n is None else n for n in spec.dims], spec.dtype)
-    one: Any = spec.dtype.type(1)
-    return one
+    return cast("Any", spec.dtype).type(1)
 
 
 def _refuse_outside(lowered: Lowered, specs: Sequence[Spec]) -> None:
@@ -263,14 +261,17 @@ def _memory(type_: Type) -> tuple[str, str] | None:
     """Why an array cannot be a thread's own."""
     known = [n for n in dims(type_) if n is not None]
     if len(known) < len(dims(type_)):
-        return "it needs an array of any size, and kernels allocate nothing", _FIXED
+        return "kernels allocate nothing, and it needs an array of any size", _FIXED
     size = prod(known) * type_.dtype.itemsize if known else 0
     if size <= _LOCAL:
         return None
     return f"it needs {size} bytes of a thread's own memory", ""
 
 
-def _refusal(f: Transformed, found: _Found) -> UnsupportedError:
+def _refusal(f: Transformed, program: Named, found: _Found) -> UnsupportedError:
+    """The error, with the user's line: that of what reads the value, if need be."""
     eqn, why, hint = found
+    near = (e for e in walk(program.graph.block) if {*eqn.outs} & {*values(e.args)})
+    loc = eqn.loc or next((e.loc for e in near if e.loc), None)
     what = f"{f.label} cannot be a device function: {why}"
-    return UnsupportedError(what, eqn.loc, hint)
+    return UnsupportedError(what, loc, hint)

@@ -120,6 +120,12 @@ class Transformed:
         options = replace(self._options, **changes)
         return Transformed(self.__wrapped__, self._transform, options)
 
+    def lowered_for(self, *args: Any) -> Lowered:
+        """What it is lowered to for arguments; nothing is kept, no lock is taken."""
+        from gradjit.lowered import lower
+
+        return lower(self._function, self._prepare(args, {}))
+
     @property
     def transform(self) -> Transform:
         """What is computed from the function."""

@@ -175,7 +175,8 @@ def _placed(given: dlpack.Described) -> Any:
 def _wait_for(stream: Any) -> None:
     """Makes the current place's stream wait for another one; the host does not wait."""
     place = current()
-    handle = int(stream) if stream else 0
+    named = getattr(stream, "handle", stream)  # Numba's object, or an address
+    handle = int(getattr(named, "value", named) or 0)
     if SIMULATED or _same_stream(handle, place.handle):
         return
     event = cuda.event(timing=False)

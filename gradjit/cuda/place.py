@@ -149,7 +149,8 @@ def _scratch(stream: Any) -> tuple[Any, Any, Any]:
     status = cuda.to_device(np.zeros(1, np.int32), stream=stream)
     if not SIMULATED:
         stream.synchronize()  # the zeros on the host are dropped
-    return parts, counters, status
+    # Not bound to the stream: what asks them says which stream it is on.
+    return parts, counters.bind(0), status.bind(0)
 
 
 def _pool(context: Any, handle: int) -> Pool:

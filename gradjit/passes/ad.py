@@ -42,7 +42,8 @@ def value_and_grad(
     Args:
         block: Its first result is the float scalar to differentiate.
         wrt: Positions of float parameters.
-        budget: What saved values may take, in bytes; checked at run time.
+        budget: What saved values may take, in bytes; checked at run time. With 0,
+            what can be computed again is not saved, and nothing is checked.
         notes: Learns what is kept for the way back.
 
     Returns:
@@ -67,7 +68,8 @@ def vjp(
     Args:
         block: Any block.
         wrt: Positions of float parameters.
-        budget: What saved values may take, in bytes; checked at run time.
+        budget: What saved values may take, in bytes; checked at run time. With 0,
+            what can be computed again is not saved, and nothing is checked.
         notes: Learns what is kept for the way back.
 
     Returns:

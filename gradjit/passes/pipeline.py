@@ -15,6 +15,7 @@
     rows       loops over the same rows in one           program -> program
     shrink     arrays of which a row is enough           program -> program
     skip       loops that would add zeros                program -> program
+    pull       additions that would meet, on a device    program -> program
     rotate     elements that the next iteration reads    program -> program
     sink       stores that the next iteration overwrites program -> program
     vectorise  elementary functions that LLVM vectorises program -> program
@@ -48,6 +49,7 @@ from gradjit.passes.name import name
 from gradjit.passes.offload import offload
 from gradjit.passes.parallel import parallelise, serialise
 from gradjit.passes.place import place
+from gradjit.passes.pull import pull
 from gradjit.passes.remat import itself
 from gradjit.passes.rerun import rerun
 from gradjit.passes.reuse import reuse
@@ -149,10 +151,11 @@ def lower_device(
     graph = stages.keep("unroll", unroll(graph), "program")
     graph = stages.keep("settle", settle(graph), "program")
     graph = stages.keep("turn", eliminate(turn(graph)), "program")
-    graph = share_rows(graph, parallel=True, loops=True)
-    block = forward_stores(graph.block)
+    graph = share_rows(graph, parallel=True, loops=True, flat=True)
+    block = forward_stores(graph.block, settled=True)
     graph = skip(eliminate(Graph(graph.name, block, graph.mutated)))
     graph = stages.keep("rows", graph, "program")
+    graph = stages.keep("pull", pull(graph), "program")
     graph = stages.keep("place", itself(place(graph)), "program")
     if into:
         graph = stages.keep("deliver", deliver(graph, into, True), "program")

@@ -121,7 +121,14 @@ class Cupy:
         return ndarray(shape, dtype, self.alloc(size))
 
     def gemm(
-        self, transa: str, transb: str, a: Any, b: Any, out: Any, alpha: float, beta: float
+        self,
+        transa: str,
+        transb: str,
+        a: Any,
+        b: Any,
+        out: Any,
+        alpha: float,
+        beta: float,
     ) -> None:
         self.log.append(("gemm", self.current))
         assert (transa, transb, alpha) == ("N", "N", 1.0)

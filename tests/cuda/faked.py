@@ -201,7 +201,9 @@ class Launches:
     def __init__(self, log: list[Any]) -> None:
         self.log = log
 
-    def call(self, dispatcher: Any, args: Any, grid: Any, block: Any, stream: Any) -> None:
+    def call(
+        self, dispatcher: Any, args: Any, grid: Any, block: Any, stream: Any
+    ) -> None:
         name = dispatcher.py_func.__name__
         self.log.append(("launch", name, handle_of(stream)))
         assert min(grid) > 0, f"{name}: grid {grid}"

@@ -103,7 +103,9 @@ def test_views_share_memory() -> None:
 
 
 def test_reshape_of_another_size() -> None:
-    with pytest.raises(ValueError, match=r"^cannot reshape an array of 6 elements into"):
+    with pytest.raises(
+        ValueError, match=r"^cannot reshape an array of 6 elements into"
+    ):
         dev.reshape(dev.empty(6), (4, 2))
 
 

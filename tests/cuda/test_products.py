@@ -133,9 +133,7 @@ def test_transposed_views_are_not_copied(cupy: Cupy, driver: faked.Driver) -> No
     assert driver.log == []
 
 
-def test_dtypes_that_cublas_has_not(
-    cupy: Cupy, small_tiles: None
-) -> None:
+def test_dtypes_that_cublas_has_not(cupy: Cupy, small_tiles: None) -> None:
     a, b = np.arange(6).reshape(2, 3), np.arange(3.0)
     with place.using(place.at(0)):
         whole = dev.matmul(buffers.to_device(a), buffers.to_device(a.T))
