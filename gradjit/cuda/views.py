@@ -23,12 +23,12 @@ def new(place: Place, shape: Extents, dtype: DTypeLike) -> Any:
     kind = np.dtype(dtype)
     if SIMULATED:
         return cuda.device_array(shape, kind)
+    strides = contiguous(shape, kind.itemsize)
     nbytes = prod(shape) * kind.itemsize
     if nbytes == 0:
-        return placed(place, 0, None, shape, contiguous(shape, kind.itemsize), kind)
+        return _made(place, 0, None, 0, (shape, strides, kind))
     block = place.pool.take(nbytes)
-    strides = contiguous(shape, kind.itemsize)
-    return placed(place, block.address, block, shape, strides, kind)
+    return _made(place, block.address, block, nbytes, (shape, strides, kind))
 
 
 def placed(
@@ -39,15 +39,18 @@ def placed(
     strides: Extents,
     dtype: np.dtype[Any],
 ) -> Any:
-    """An array at an address of the device, which keeps `owner` alive.
-
-    An owner that is not Numba's memory is handed on to views of the array; those of
-    Numba's own memory hold a weak reference.
-    """
+    """An array at an address of the device, which keeps `owner` alive."""
     size = prod(shape) and spanned(shape, strides, dtype.itemsize)[1]
+    return _made(place, address, owner, size, (shape, strides, dtype))
+
+
+def _made(place: Place, address: int, owner: Any, size: int, form: Any) -> Any:
+    # An owner that is not Numba's memory is handed on to views of the array; those of
+    # Numba's own memory hold a weak reference.
     memory = cuda.MemoryPointer(
         place.context, pointer_class()(address), size, owner=owner
     )
+    shape, strides, dtype = form
     made = device_array_class()
     return made(shape, strides, dtype, stream=place.bound, gpu_data=memory)
 
