@@ -6,13 +6,15 @@ The simulator's wraps a NumPy array, and knows no addresses.
 
 from __future__ import annotations
 
+import functools
+import inspect
 from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gradjit.cuda.place import Place
+from gradjit.cuda.place import Place, current
 from gradjit.cuda.shim import SIMULATED, cuda, device_array_class, pointer_class
 
 Extents = tuple[int, ...]
@@ -28,7 +30,25 @@ def new(place: Place, shape: Extents, dtype: DTypeLike) -> Any:
     if nbytes == 0:
         return _made(place, 0, None, 0, (shape, strides, kind))
     block = place.pool.take(nbytes)
-    return _made(place, block.address, block, nbytes, (shape, strides, kind))
+    made = _made(place, block.address, block, nbytes, (shape, strides, kind))
+    if _keeps_type():
+        # What Numba works out for each array anew, longer than it takes to make it.
+        made.__dict__["_numba_type_"] = _type_of(kind, len(shape))
+    return made
+
+
+@functools.cache
+def _keeps_type() -> bool:
+    """Whether an array keeps its Numba type, as numba-cuda's does, once it is asked."""
+    found = inspect.getattr_static(device_array_class(), "_numba_type_", None)
+    return isinstance(found, functools.cached_property)
+
+
+@functools.cache
+def _type_of(dtype: np.dtype[Any], ndim: int) -> Any:
+    """The Numba type of a new array."""
+    form = ((1,) * ndim, (dtype.itemsize,) * ndim, dtype)
+    return _made(current(), 0, None, dtype.itemsize, form)._numba_type_
 
 
 def placed(
