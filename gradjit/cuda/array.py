@@ -19,7 +19,7 @@ import numpy as np
 
 from gradjit.cuda import buffers, dlpack, graphs, optional, status, views
 from gradjit.cuda.place import Place, at, current, using
-from gradjit.cuda.shim import SIMULATED, cuda
+from gradjit.cuda.shim import SIMULATED, cuda, require
 from gradjit.errors import CudaTransferWarning, GradjitError, UnsupportedError
 
 _LEGACY = 1  # the default stream, as DLPack and the array interface name it
@@ -126,6 +126,23 @@ def called(
         arguments = [enter(value) if is_array(value) else value for value in values]
         run = graphs.captured(function, arguments) if record else function(*arguments)
         return leave_all(run, kind_of(values))
+
+
+def to_device(value: Any) -> Any:
+    """Moves a NumPy array to the device, once, for calls that then find it there.
+
+    Args:
+        value: The array, or what `np.asarray` takes.
+
+    Returns:
+        Numba's device array, on the current device.
+
+    Raises:
+        GradjitError: There is no device, or something else is missing.
+    """
+    require()
+    with using(current()):
+        return buffers.to_device(np.asarray(value))
 
 
 # ---------------------------------------------------------------------------------- in

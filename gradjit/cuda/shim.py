@@ -57,8 +57,8 @@ def _link_once() -> None:
     """Have each device function linked into a kernel once.
 
     One that a kernel reaches by two ways, a reduction over the block that it calls and
-    one over the grid that it calls too, is listed twice. NVVM merges such functions, but
-    not the shared memory that belongs to them, and refuses the kernel.
+    one over the grid that it calls too, is listed twice. NVVM merges such functions,
+    but not the shared memory that belongs to them, and refuses the kernel.
     """
     from numba.cuda import codegen  # pyright: ignore
 

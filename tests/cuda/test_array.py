@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradjit.cuda import array, buffers, dlpack, optional, place, views
+import gradjit.cuda
+from gradjit.cuda import array, buffers, dlpack, optional, place, shim, views
 from gradjit.cuda import device as dev
 from gradjit.cuda.array import Kind
 from gradjit.errors import CudaTransferWarning, GradjitError, UnsupportedError
@@ -326,3 +327,19 @@ def test_steady_state_of_a_call(driver: faked.Driver, libraries: None) -> None:
     driver.log.clear()
     array.called(twice, [given])
     assert driver.log == []
+
+
+def test_to_device(driver: faked.Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(array, "require", lambda: None)  # what compiles may be missing
+    made = gradjit.cuda.to_device(X.T.astype(np.float32))
+    assert type(made) is type(device_array(X))
+    assert made.dtype == np.float32
+    assert (made.copy_to_host() == X.T).all()
+    assert (gradjit.cuda.to_device([1, 2]).copy_to_host() == [1, 2]).all()
+
+
+def test_to_device_without_one() -> None:
+    if shim.SIMULATED or shim.cuda.is_available():
+        pytest.skip("there is a device")
+    with pytest.raises(GradjitError, match="needs an NVIDIA GPU with its driver"):
+        gradjit.cuda.to_device(X)
