@@ -3,9 +3,11 @@
     python -m bench [--only NAME] [--quick] [--json FILE] [--png FILE]
     python -m bench loops [--only NAME] [--quick] [--json FILE]
     python -m bench speed [--only NAME] [--quick] [--cores N] [--json FILE]
+    python -m bench cuda [--only NAME] [--quick] [--json FILE]
 
 The second measures kernels with loops and stores (`bench/loops.py`), the third what
-gradjit claims about speed (`bench/speed.py`).
+gradjit claims about speed (`bench/speed.py`), the fourth the CUDA target, on a GPU
+(`bench/cuda.py`).
 
 All gradients are compared with each other before anything is timed. The time is that
 of a call that gives value and gradient, from NumPy arrays to NumPy arrays, compiled
@@ -84,6 +86,10 @@ def main() -> int:
         from bench import speed
 
         return speed.main(sys.argv[2:])
+    if sys.argv[1:2] == ["cuda"]:
+        from bench import cuda
+
+        return cuda.main(sys.argv[2:])
     options = parse()
     limit_threads(options.threads)
 

@@ -37,6 +37,7 @@ from gradjit.version import VERSION as __version__
 from gradjit.vmap import vmap
 
 if TYPE_CHECKING:
+    from gradjit.devicefunction import device
     from gradjit.functional import cond, fori_loop, scan, switch, while_loop
     from gradjit.ops.stop import stop_gradient
 
@@ -54,6 +55,7 @@ __all__ = [
     "checkpoint",
     "cond",
     "config",
+    "device",
     "export",
     "fori_loop",
     "grad",
@@ -79,6 +81,7 @@ _LATER = {
         ("cond", "fori_loop", "scan", "switch", "while_loop"), "gradjit.functional"
     ),
     "stop_gradient": "gradjit.ops.stop",
+    "device": "gradjit.devicefunction",
 }
 
 

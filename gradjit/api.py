@@ -44,6 +44,7 @@ def grad(
     static: Static = (),
     parallel: bool = False,
     memory: int | str | None = None,
+    target: str = "cpu",
 ) -> Any:
     """The gradient of a function with a scalar result.
 
@@ -92,7 +93,7 @@ def grad(
         True
     """
     transform = Grad(_argnums(argnums), bool(has_aux), value=False)
-    return _make(f, transform, make_options(fastmath, static, parallel, memory))
+    return _make(f, transform, make_options(fastmath, static, parallel, memory, target))
 
 
 def value_and_grad(
@@ -104,6 +105,7 @@ def value_and_grad(
     static: Static = (),
     parallel: bool = False,
     memory: int | str | None = None,
+    target: str = "cpu",
 ) -> Any:
     """The value and the gradient of a function with a scalar result.
 
@@ -132,7 +134,7 @@ def value_and_grad(
         (9.0, 6.0)
     """
     transform = Grad(_argnums(argnums), bool(has_aux), value=True)
-    return _make(f, transform, make_options(fastmath, static, parallel, memory))
+    return _make(f, transform, make_options(fastmath, static, parallel, memory, target))
 
 
 def jit(
@@ -141,6 +143,7 @@ def jit(
     fastmath: bool = False,
     static: Static = (),
     parallel: bool = False,
+    target: str = "cpu",
 ) -> Any:
     """The function itself, compiled.
 
@@ -163,7 +166,7 @@ def jit(
         >>> jit(lambda x: 2 * x + 1)(3.0)
         7.0
     """
-    return _make(f, Plain(), make_options(fastmath, static, parallel))
+    return _make(f, Plain(), make_options(fastmath, static, parallel, target=target))
 
 
 def hvp(
@@ -173,6 +176,7 @@ def hvp(
     fastmath: bool = False,
     static: Static = (),
     parallel: bool = False,
+    target: str = "cpu",
 ) -> Any:
     """The Hessian of a scalar function times a vector, without the Hessian.
 
@@ -196,7 +200,7 @@ def hvp(
         >>> hvp(lambda x: x**3)(2.0, 1.0)
         12.0
     """
-    options = make_options(fastmath, static, parallel)
+    options = make_options(fastmath, static, parallel, target=target)
     numbers = _argnums(argnums)
     if f is None:
         return partial(
@@ -213,6 +217,7 @@ def jacobian(
     fastmath: bool = False,
     static: Static = (),
     parallel: bool = False,
+    target: str = "cpu",
 ) -> Any:
     """The derivatives of all elements of the result by all elements of arguments.
 
@@ -238,7 +243,7 @@ def jacobian(
                [0., 4.]])
     """
     transform = Jacobian(_argnums(argnums))
-    return _make(f, transform, make_options(fastmath, static, parallel))
+    return _make(f, transform, make_options(fastmath, static, parallel, target=target))
 
 
 def hessian(
@@ -248,6 +253,7 @@ def hessian(
     fastmath: bool = False,
     static: Static = (),
     parallel: bool = False,
+    target: str = "cpu",
 ) -> Any:
     """The second derivatives of a scalar function.
 
@@ -273,7 +279,7 @@ def hessian(
         array([[ 6.,  0.],
                [ 0., 12.]])
     """
-    options = make_options(fastmath, static, parallel)
+    options = make_options(fastmath, static, parallel, target=target)
     numbers = _argnums(argnums)
     if f is None:
         return partial(

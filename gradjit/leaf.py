@@ -113,10 +113,21 @@ def _array(x: Array, static: Axes) -> tuple[Spec, Any]:
     return spec, np.array(x, dtype=dtype, order="C", subok=False)
 
 
+def array_spec(x: Any, static: Axes) -> Spec:
+    """The spec of an array of any library.
+
+    Args:
+        x: With a dtype of NumPy's or one that NumPy knows, ndim and shape.
+        static: The axes whose extents are part of the key.
+    """
+    dtype = np.dtype(str(x.dtype).removeprefix("torch."))
+    return Spec("array", _native(dtype, x), _dims(x, static))
+
+
 def _dims(x: Array, static: Axes) -> tuple[int | None, ...]:
     """The extents of an array that are part of the key."""
     if static is None:
-        return x.shape
+        return tuple(x.shape)
     if not static:
         return tuple(n if n == 1 else None for n in x.shape)
     for k in static:

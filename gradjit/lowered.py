@@ -98,11 +98,8 @@ def lower(function: Function, call: Call) -> Lowered:
     )
     count = len(graph.block.results) - len(mutated) - len(derived.written)
     into = [(count + k, params.index(o.like)) for k, o in enumerate(derived.written)]
-    program = pipeline.lower(
-        graph, stages, parallel=function.options.parallel, into=into
-    )
+    program, source = _program(function, graph, stages, into)
     written = tuple(o.into for o in derived.written if o.into is not None)
-    source = _print(function, program)
     return Lowered(
         function,
         call,
@@ -121,15 +118,39 @@ def lower(function: Function, call: Call) -> Lowered:
     )
 
 
-def _print(function: Function, program: Named) -> str:
-    """The emitted file; what could change the code without the program is in it."""
+def _program(
+    function: Function,
+    graph: Graph,
+    stages: pipeline.Stages,
+    into: Sequence[tuple[int, int]],
+) -> tuple[Named, str]:
+    """The program that is printed, and its text.
+
+    What could change the code without the program is in the text.
+    """
+    options = function.options
+    title, notes = header(function)
+    if options.target == "cpu":
+        program = pipeline.lower(graph, stages, parallel=options.parallel, into=into)
+        return program, emit(program, title, notes)
+    from gradjit.codegen.device import emit_device
+
+    device = pipeline.lower_device(graph, stages, into)
+    text = emit_device(
+        device.host, device.kernels, device.checks, title, notes, options.fastmath
+    )
+    return device.host, text
+
+
+def header(function: Function) -> tuple[str, list[str]]:
+    """The docstring of the emitted file: its first line, and more of them."""
     what = f"{function.transform.name} of {function.name}"
     code = getattr(inspect.unwrap(function.fn), "__code__", None)
     where = ""
     if code is not None:
         where = f" ({os.path.basename(code.co_filename)}:{code.co_firstlineno})"
     notes = [f"Written by gradjit {VERSION}{function.options.note()}."]
-    return emit(program, f"{what}{where}.", notes)
+    return f"{what}{where}.", notes
 
 
 def trace_call(
@@ -165,7 +186,7 @@ def _derive(
     structure = call.tree.unflatten(Slot(k) for k in range(call.tree.size))
     args, kwargs, extras = structure
     block, outputs = with_constants(traced.graph.block, traced.outputs)
-    block = pipeline.prepare(block)
+    block = pipeline.prepare(block, function.options.target)
     types: dict[int, Type] = {
         k: call.specs[k].type for k in range(len(call.specs)) if k not in slots
     }

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args
 
 from gradjit.errors import GradjitError
 from gradjit.leaf import Axes
 from gradjit.passes.memory import Memory
+
+
+Target = Literal["cpu", "cuda"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +27,14 @@ class Options:
         parallel: Run loops over `numba.prange` and big loops over elements on several
             threads.
         memory: What values saved for the way back may take.
+        target: What it is compiled for, "cpu" or "cuda".
     """
 
     fastmath: bool = False
     static: tuple[tuple[str, Axes], ...] = ()
     parallel: bool = False
     memory: Memory | None = None
+    target: Target = "cpu"
 
     def more_levels(self) -> Options:
         """The same with loops cut into one more level."""
@@ -38,7 +43,8 @@ class Options:
 
     def note(self) -> str:
         """What differs from the defaults, as text."""
-        parts = ["fastmath"] * self.fastmath + ["parallel"] * self.parallel
+        parts = [f"target: {self.target}"] * (self.target != "cpu")
+        parts += ["fastmath"] * self.fastmath + ["parallel"] * self.parallel
         named = ", ".join(name + _shown(axes) for name, axes in self.static)
         parts += [f"static: {named}"] * bool(named)
         if self.memory is not None:
@@ -51,10 +57,25 @@ def make_options(
     static: Any,
     parallel: bool = False,
     memory: int | str | None = None,
+    target: str = "cpu",
 ) -> Options:
     """Options from what the user wrote."""
     limit = None if memory is None else Memory(_bytes(memory))
-    return Options(bool(fastmath), _exact(static), bool(parallel), limit)
+    if target != "cpu" and parallel:
+        raise GradjitError(
+            f'parallel=True is an option of target="cpu", not of target={target!r}',
+            hint="Leave it away: a device runs everything in parallel.",
+        )
+    return Options(
+        bool(fastmath), _exact(static), bool(parallel), limit, _target(target)
+    )
+
+
+def _target(target: Any) -> Target:
+    for known in get_args(Target):
+        if target == known:
+            return known
+    raise GradjitError(f'target is "cpu" or "cuda", not {target!r}')
 
 
 def _exact(static: Any) -> tuple[tuple[str, Axes], ...]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from gradjit.errors import DtypeError, GradjitError, UnsupportedError
 from gradjit.ir.types import DTYPES
+from gradjit.leaf import Spec, prepare
 from gradjit.transformed import Transformed
 
 _TYPE = re.compile(r"(\w+)(?:\[([^\[\]]*)\])?")
@@ -70,6 +71,19 @@ def precompile(f: Any, *signatures: Any) -> Any:
                 hint="Write precompile(f, (x,)) for a single argument x.",
             )
     return f
+
+
+def signature_specs(signature: str) -> list[Spec]:
+    """What the arguments of a signature are: a `:` is an extent that is not known."""
+    specs: list[Spec] = []
+    for item in _split(signature):
+        spec, _ = prepare(_example(item), None)
+        extents = [x.strip() for x in item.partition("[")[2].rstrip("]").split(",")]
+        pairs = zip(extents, spec.dims, strict=False)
+        dims = tuple(None if x == ":" else n for x, n in pairs)
+        kind = "array" if dims else "scalar"
+        specs.append(Spec(kind, spec.dtype, dims))
+    return specs
 
 
 def _require_types_only(f: Transformed, signature: str, types: list[str]) -> None:

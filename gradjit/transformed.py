@@ -27,7 +27,7 @@ from gradjit.errors import (
     ShapeError,
     UnsupportedError,
 )
-from gradjit.ir.tree import Tree, flatten, is_number
+from gradjit.ir.tree import IsLeaf, Tree, flatten, is_number
 from gradjit.leaf import Axes, Spec, prepare
 from gradjit.options import Options
 from gradjit.signature import Call, Function, leaf_paths
@@ -114,6 +114,27 @@ class Transformed:
     @property
     def __signature__(self) -> inspect.Signature | None:
         return self._function.signature
+
+    def with_options(self, **changes: Any) -> Transformed:
+        """The same of the same function, with some options changed."""
+        options = replace(self._options, **changes)
+        return Transformed(self.__wrapped__, self._transform, options)
+
+    def lowered_for(self, *args: Any) -> Lowered:
+        """What it is lowered to for arguments; nothing is kept, no lock is taken."""
+        from gradjit.lowered import lower
+
+        return lower(self._function, self._prepare(args, {}))
+
+    @property
+    def transform(self) -> Transform:
+        """What is computed from the function."""
+        return self._transform
+
+    @property
+    def options(self) -> Options:
+        """How it is compiled."""
+        return self._options
 
     # ------------------------------------------------------------ what was emitted
 
@@ -237,13 +258,25 @@ class Transformed:
 
     def _prepare(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         bound = self._bind(args, kwargs)
-        leaves, tree = flatten(bound, is_number)
+        is_leaf, made = self._leaves()
+        leaves, tree = flatten(bound, is_leaf)
         static = self._static_leaves(tree)
-        prepared = [prepare(x, static.get(k, ())) for k, x in enumerate(leaves)]
+        prepared = [made(x, static.get(k, ())) for k, x in enumerate(leaves)]
         specs = tuple(spec for spec, _ in prepared)
         values = tuple(value for _, value in prepared)
         own = self._transform.layout == "own" and bound[2]
         return Call(tree, specs, values, tuple(leaves), bound[2][0] if own else None)
+
+    def _leaves(self) -> tuple[IsLeaf, Callable[[Any, Axes], tuple[Spec, Any]]]:
+        """What a leaf is, and what makes its spec."""
+        if self._options.target == "cpu":
+            return is_number, prepare
+        from gradjit import devicecall
+
+        def is_leaf(x: Any) -> bool:
+            return is_number(x) or devicecall.is_leaf(x)
+
+        return is_leaf, devicecall.prepare_leaf
 
     def _static_leaves(self, tree: Tree) -> dict[int, Axes]:
         """Leaves of parameters that are compiled for their extents, and the axes."""
@@ -277,7 +310,6 @@ class Transformed:
         return max(fitting, key=_knowledge, default=None)
 
     def _compile(self, call: Call) -> Compiled:
-        from gradjit.compiled import compile_lowered
         from gradjit.lowered import lower
 
         with _LOCK:
@@ -286,10 +318,20 @@ class Transformed:
                 return again
             start = time.perf_counter()
             lowered = lower(self._function, call)
-            compiled = compile_lowered(lowered, self._slow)
+            compiled = self._made(lowered)
             self._compiled.setdefault(_key(call), []).append(compiled)
             self._report(compiled, time.perf_counter() - start)
             return compiled
+
+    def _made(self, lowered: Lowered) -> Compiled:
+        """The code of a lowered function, ready to be called."""
+        if self._options.target == "cuda":
+            from gradjit.devicecall import OnDevice
+
+            return OnDevice(lowered)
+        from gradjit.compiled import compile_lowered
+
+        return compile_lowered(lowered, self._slow)
 
     def _slow(self, /, *args: Any, **kwargs: Any) -> Any:
         return self._general(*args, **kwargs)

@@ -14,7 +14,7 @@ from gradjit.ir.graph import Atom, Eqn, Value
 
 def contraction(eqn: Eqn, expr: Writer) -> str:
     """The right side of a `contract` equation."""
-    call = "la.matmul" if expr.runtime else "np.dot"
+    call = f"{expr.products}.matmul" if expr.runtime else "np.dot"
     return f"{call}({', '.join(_operands(eqn, expr))})"
 
 
@@ -22,8 +22,8 @@ def product_into(eqn: Eqn, expr: Writer, target: str, sign: str) -> str:
     """The statement by which a product goes into an array, or is added to it."""
     operands = ", ".join(_operands(eqn, expr))
     if sign == "+=":
-        return f"la.add_matmul({target}, {operands})"
-    return f"la.matmul({operands}, out={target})"
+        return f"{expr.products}.add_matmul({target}, {operands})"
+    return f"{expr.products}.matmul({operands}, out={target})"
 
 
 def _operands(eqn: Eqn, expr: Writer) -> tuple[str, str]:
@@ -53,7 +53,7 @@ def _operand(expr: Writer, atom: Atom, transposed: bool) -> str:
         return text
     if eqn is not None and eqn.op.name == "transpose":
         return expr.atom(eqn.args[0], ATOM)
-    return f"{text}.T"
+    return expr.turned(text)
 
 
 def contiguous(eqn: Eqn) -> bool:

@@ -11,12 +11,19 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 
 from gradjit.codegen import flow
 from gradjit.codegen.contract import contraction, product_into
-from gradjit.codegen.expr import ATOM, Writer, number, tuple_text
+from gradjit.codegen.expr import (
+    ATOM,
+    Dialect,
+    Writer,
+    number,
+    tuple_text,
+    wording,
+)
 from gradjit.codegen.lines import Lines
 from gradjit.codegen.nest import print_map
 from gradjit.errors import InternalError, Loc
@@ -25,8 +32,15 @@ from gradjit.ir.named import Named
 from gradjit.ir.types import FLOAT64, ArrayType, DType
 
 _AUGMENTED = {"add": "+=", "sub": "-=", "mul": "*=", "div": "/="}
-# Names in emitted files, and the modules of gradjit that they stand for.
-_RUNTIME = (("la", "blas"), ("mem", "memory"))
+# Names in emitted files, and where they come from.
+_RUNTIME = (
+    ("la", "from gradjit import blas as la"),
+    ("mem", "from gradjit import memory as mem"),
+    ("co", "from gradjit.cuda import collective as co"),
+    ("dev", "from gradjit.cuda import device as dev"),
+    ("el", "from gradjit.cuda import elementary as el"),
+    ("cuda", "from gradjit.cuda.shim import cuda"),
+)
 _RAISES = {
     "index": "IndexError",
     "assert": "AssertionError",
@@ -42,6 +56,7 @@ def emit(
     decorator: str = "",
     imports: Sequence[str] = (),
     runtime: bool = True,
+    dialect: Dialect = "host",
 ) -> str:
     """The source of a module with one function (and the helpers that it calls).
 
@@ -53,24 +68,38 @@ def emit(
         imports: Import lines beyond those that the program needs.
         runtime: Whether gradjit's runtime modules may be called: its allocation and
             its matrix products in place of NumPy's.
+        dialect: For which compiler.
     """
-    body = Printer(named, runtime).function(decorator)
-    helpers = _helpers(named, decorator)
-    text = body + "".join(helpers)
+    body = Printer(named, runtime, dialect).function(decorator)
+    functions = [*helpers(named, decorator, dialect), body]
+    return assembled(functions, title, notes, imports, _imports(named))
+
+
+def _imports(named: Named) -> set[str]:
+    """Import lines that the records of the program's ops want."""
+    return {e.op.imports for e in walk(named.graph.block) if e.op.imports}
+
+
+def assembled(
+    functions: Sequence[str],
+    title: str,
+    notes: Sequence[str],
+    imports: Sequence[str] = (),
+    own: Iterable[str] = (),
+) -> str:
+    """A module: its docstring, the imports that it needs, and its parts in order."""
+    text = "\n".join(functions)
     used = {n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name)}
     needed = ["import math"] if "math" in used else []
     third = [*imports, *(["import numpy as np"] if "np" in used else [])]
     if "numba" in used and "import numba" not in third:
         third.append("import numba")
-    own = {e.op.imports for e in walk(named.graph.block) if e.op.imports}
-    own |= {f"from gradjit import {m} as {k}" for k, m in _RUNTIME if k in used}
+    mine = {*own, *(line for k, line in _RUNTIME if k in used)}
     head = [_docstring(title, notes)] if title else []
-    groups = ["\n".join(sorted(g)) for g in (needed, third, own) if g]
+    groups = ["\n".join(sorted(g)) for g in (needed, third, mine) if g]
     parts = [*head, *(["\n\n".join(groups)] if groups else [])]
-    functions = [h.strip("\n") for h in helpers] + [body.strip("\n")]
-    return (
-        "\n\n\n".join(["\n\n".join(parts), *functions] if parts else functions) + "\n"
-    )
+    bodies = [f.strip("\n") for f in functions]
+    return "\n\n\n".join(["\n\n".join(parts), *bodies] if parts else bodies) + "\n"
 
 
 def _docstring(title: str, notes: Sequence[str]) -> str:
@@ -80,12 +109,13 @@ def _docstring(title: str, notes: Sequence[str]) -> str:
     return "\n".join([f'"""{lines[0]}', "", *lines[1:], '"""'])
 
 
-def _helpers(named: Named, decorator: str) -> list[str]:
+def helpers(named: Named, decorator: str, dialect: Dialect = "host") -> list[str]:
     """Sources of the helper functions that the program's ops call, each once."""
     found: dict[str, None] = {}
     for eqn in walk(named.graph.block):
-        if eqn.op.helper:
-            found[eqn.op.helper] = None
+        if eqn.op.helper or eqn.op.cuda_helper:
+            source = wording(eqn, dialect).helper
+            found |= dict.fromkeys([source] if source else [])
     return [_decorated(text, decorator) for text in found]
 
 
@@ -98,10 +128,12 @@ def _decorated(source: str, decorator: str) -> str:
 class Printer:
     """Prints one function."""
 
-    def __init__(self, named: Named, runtime: bool = True) -> None:
+    def __init__(
+        self, named: Named, runtime: bool = True, dialect: Dialect = "host"
+    ) -> None:
         self.named = named
         self.out = Lines()
-        self.expr = Writer(named, runtime)
+        self.expr = self.writer(named, runtime, dialect)
         self.read = set(uses(named.graph.block))
         self._line: tuple[str, int] | None = None
         self._around: list[tuple[str, int]] = []
@@ -123,6 +155,10 @@ class Printer:
             "if_": lambda e: flow.print_if(self, e),
             "map_": lambda e: print_map(self, e),
         }
+
+    def writer(self, named: Named, runtime: bool, dialect: Dialect) -> Writer:
+        """What prints expressions."""
+        return Writer(named, runtime, dialect)
 
     def function(self, decorator: str = "") -> str:
         """The whole function."""
@@ -265,7 +301,7 @@ class Printer:
         self.assign(eqn, self.allocation("full", extents, dtype, fill))
 
     def _check(self, eqn: Eqn) -> None:
-        kind = _RAISES.get(eqn.params["kind"], "ValueError")
+        kind = exception(eqn)
         message = located(eqn.params["message"], eqn.loc)
         with self.out.block(f"if {self.expr.negated(eqn.args[0]).text}:"):
             self.out.add_text(f"raise {kind}(", message, ")")
@@ -304,6 +340,11 @@ class Printer:
         call = f"{self.expr.atom(eqn.args[0])}.pop()"
         value = eqn.outs[1]
         self.out.add(f"{self.name(value)} = {call}" if value in self.read else call)
+
+
+def exception(eqn: Eqn) -> str:
+    """The name of the exception that a check raises."""
+    return _RAISES.get(eqn.params["kind"], "ValueError")
 
 
 def dtype_text(dtype: DType) -> str:

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -43,6 +44,9 @@ _BINARY: dict[type[ast.AST], int] = {
     ast.MatMult: MULTIPLY,
     ast.Pow: POWER,
 }
+# For which compiler: Numba's of functions on the host, or that of CUDA kernels.
+Dialect = Literal["host", "cuda"]
+
 _INVERSE = {"eq": "!=", "ne": "=="}
 _DUAL = {"logical_or": ("and", AND), "logical_and": ("or", OR)}
 _ORDER_INVERSE = {"lt": ">=", "le": ">", "gt": "<=", "ge": "<"}
@@ -120,12 +124,19 @@ class Writer:
     Attributes:
         named: The program.
         runtime: Whether gradjit's runtime modules may be called.
+        dialect: For which compiler.
         arrays: The module whose functions make arrays.
+        products: The module that multiplies matrices, if the runtime may be called.
     """
 
-    def __init__(self, named: Named, runtime: bool = True) -> None:
+    products = "la"
+
+    def __init__(
+        self, named: Named, runtime: bool = True, dialect: Dialect = "host"
+    ) -> None:
         self.named = named
         self.runtime = runtime
+        self.dialect: Dialect = dialect
         self.arrays = "mem" if runtime else "np"
         self._special: dict[str, Callable[[Eqn], Text]] = {
             "cast": self._cast,
@@ -145,6 +156,10 @@ class Writer:
         """A contiguous copy of an array or of a view."""
         return f"mem.copy({array})" if self.runtime else f"{array}.copy()"
 
+    def turned(self, array: str) -> str:
+        """The transpose of a matrix."""
+        return f"{array}.T"
+
     def term(self, atom: Atom) -> Text:
         """An atom's text and precedence."""
         if isinstance(atom, Const):
@@ -158,10 +173,15 @@ class Writer:
         if special is not None:
             return special(eqn)
         eqn = self.signed(eqn)
-        text = _template_text(eqn)
-        shape = template(text, len(eqn.args))
-        parts = [self.atom(a, n) for a, n in zip(eqn.args, shape.needs, strict=True)]
-        found = Text(text.format(*parts), shape.precedence)
+        words = wording(eqn, self.dialect)
+        shape = template(words.text, len(eqn.args))
+        parts = [
+            f"float({self.atom(a)})"
+            if words.floats and a.type.dtype.kind in "iu"
+            else self.atom(a, n)
+            for a, n in zip(eqn.args, shape.needs, strict=True)
+        ]
+        found = Text(words.text.format(*parts), shape.precedence)
         return _narrowed(found, eqn)
 
     def signed(self, eqn: Eqn) -> Eqn:
@@ -196,6 +216,8 @@ class Writer:
 
     def subscript(self, spec: str, index: tuple[Atom, ...]) -> str:
         """What stands between the brackets."""
+        if not spec:
+            return "()"
         items: list[str] = []
         rest = list(index)
         for char in spec.rstrip(":") or ":":
@@ -268,13 +290,43 @@ class Writer:
         return Text(f"{call}({self.atom(x)})")
 
 
-def _template_text(eqn: Eqn) -> str:
-    text = eqn.op.text
-    if eqn.op.text32 and FLOAT32 in (a.type.dtype for a in (*eqn.args, *eqn.outs)):
-        text = eqn.op.text32
+class Wording(NamedTuple):
+    """A template, the source of what it calls, and whether it wants no integers."""
+
+    text: str
+    helper: str = ""
+    floats: bool = False
+
+
+def wording(eqn: Eqn, dialect: Dialect = "host") -> Wording:
+    """How an equation's op is written."""
+    op, text = eqn.op, eqn.op.text
+    single = FLOAT32 in (a.type.dtype for a in (*eqn.args, *eqn.outs))
+    if op.text32 and single:
+        text = op.text32
+    if dialect == "cuda" and op.cuda:
+        dtype = FLOAT32 if single else _operands(eqn)
+        keys = (dtype.str[1:], dtype.kind, "")
+        found = next((op.cuda[key] for key in keys if key in op.cuda), "")
+        if found:
+            helper = op.cuda_helper if _calls(found, op.cuda_helper) else ""
+            return Wording(found, helper, dtype.kind == "f")
     if not text:
-        raise InternalError(f"no text for {eqn.op.name}")
-    return text.replace(" ** ", "**")
+        raise InternalError(f"no text for {op.name}")
+    call = op.dtypes == "float" and op.precedence == ATOM
+    return Wording(text.replace(" ** ", "**"), op.helper, dialect == "cuda" and call)
+
+
+def _operands(eqn: Eqn) -> DType:
+    """What an op computes in; integers next to float64 stay what they are."""
+    dtypes = [a.type.dtype for a in eqn.args]
+    return FLOAT64 if eqn.op.dtypes == "float" or FLOAT64 in dtypes else dtypes[0]
+
+
+def _calls(text: str, source: str) -> bool:
+    """Whether a text calls a function of a source."""
+    names = re.findall(r"^def (\w+)", source, re.MULTILINE)
+    return any(f"{name}(" in text for name in names)
 
 
 def _narrowed(found: Text, eqn: Eqn) -> Text:

@@ -95,9 +95,9 @@ def _shuffled(combine: Combine, dtype: Any) -> Any:
         count = thread_count()
         thread = thread_number()
         lane = thread & (WARP - 1)
+        # Numba's own numba.cuda does not compile `min` of two integers.
         live = count - (thread - lane)
-        if live > WARP:  # min(...) does not compile with the CUDA target of Numba's own
-            live = WARP
+        live = live if live < WARP else WARP
         mask = (1 << live) - 1
         offset = WARP // 2
         while offset > 0:
@@ -133,9 +133,9 @@ def _shuffled_place(better: Better, dtype: Any) -> Any:
         count = thread_count()
         thread = thread_number()
         lane = thread & (WARP - 1)
+        # Numba's own numba.cuda does not compile `min` of two integers.
         live = count - (thread - lane)
-        if live > WARP:
-            live = WARP
+        live = live if live < WARP else WARP
         mask = (1 << live) - 1
         offset = WARP // 2
         while offset > 0:

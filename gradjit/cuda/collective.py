@@ -1,4 +1,4 @@
-"""What kernels know as `co`: reductions over a block or the grid, atomic additions."""
+"""What kernels know as `co`: reductions over blocks and grids, additions, stacks."""
 
 from gradjit.cuda.atomic import (
     add_float32,
@@ -49,6 +49,7 @@ from gradjit.cuda.grid import (
     grid_sum_float64,
     grid_sum_int64,
 )
+from gradjit.cuda.stack import pop, push
 
 __all__ = [
     "add_float32",
@@ -94,4 +95,6 @@ __all__ = [
     "grid_sum_float32",
     "grid_sum_float64",
     "grid_sum_int64",
+    "pop",
+    "push",
 ]

@@ -15,7 +15,17 @@ from gradjit.cuda.buffers import (
     transpose,
     zeros,
 )
-from gradjit.cuda.geometry import elements, grid2, items, one, rows
+from gradjit.cuda.geometry import (
+    columns,
+    count_blocks,
+    count_height,
+    count_items,
+    elements,
+    grid2,
+    items,
+    one,
+    rows,
+)
 from gradjit.cuda.place import MAX_BLOCKS, REDUCTIONS, current
 from gradjit.cuda.products import add_matmul, matmul
 from gradjit.cuda.status import register, synchronize
@@ -24,7 +34,11 @@ __all__ = [
     "MAX_BLOCKS",
     "REDUCTIONS",
     "add_matmul",
+    "columns",
     "copy",
+    "count_blocks",
+    "count_height",
+    "count_items",
     "counters",
     "elements",
     "empty",

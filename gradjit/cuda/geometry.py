@@ -22,6 +22,7 @@ from gradjit.cuda.shim import SIMULATED
 _THREADS = 32 if SIMULATED else 256
 _ROW_THREADS = (8, 32) if SIMULATED else (32, 256)
 _ITEM_THREADS = 32 if SIMULATED else 128
+_PARTS = 256  # threads along y, of sums down columns
 _MOST_Y = 65535  # of a grid; x goes to 2**31 - 1
 
 Config = tuple[Any, Any, Any]
@@ -56,6 +57,32 @@ def rows(n: int, m: int) -> Config:
     return _limited(n), threads, current().stream
 
 
+def columns(rows: int, cols: int) -> Config:
+    """As `grid2`, for sums down the columns: each y of the grid has a part of them.
+
+    The parts are summed by a second kernel, so there are few of them.
+    """
+    (across, down), (x, y), stream = grid2(rows, cols)
+    return (across, min(down, max(1, _PARTS // y))), (x, y), stream
+
+
+def count_height(rows: int, cols: int) -> int:
+    """How many threads `columns` has along y."""
+    (_, down), (_, y), _ = columns(rows, cols)
+    return down * y
+
+
+def count_blocks(n: int, m: int) -> int:
+    """How many blocks `rows` has."""
+    return rows(n, m)[0]
+
+
+def count_items(n: int) -> int:
+    """How many threads `items` has."""
+    blocks, threads, _ = items(n)
+    return blocks * threads
+
+
 def items(n: int) -> Config:
     """For independent scalar programs, a thread each; loops as for `elements`."""
     return _limited(-(-n // _ITEM_THREADS)), _ITEM_THREADS, current().stream
@@ -77,4 +104,4 @@ def _most() -> int:
 
 def _power(n: int) -> int:
     """The smallest power of two that is at least n."""
-    return 1 << max(0, n - 1).bit_length()
+    return 1 << max(0, int(n) - 1).bit_length()

@@ -21,6 +21,11 @@ class Simulator:
         self._module = module
         self._kernel: Any = importlib.import_module("numba.cuda.simulator.kernel")
 
+    @property
+    def running(self) -> bool:
+        """Whether this thread runs a kernel."""
+        return self._kernel._get_kernel_context() is not None
+
     def jit(self, *args: Any, device: bool = False, **options: Any) -> Any:
         """As `numba.cuda.jit`; a device function stays a Python function."""
         if not device:

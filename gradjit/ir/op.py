@@ -7,7 +7,7 @@ The records themselves stand in `gradjit/ops`. Region ops (`for_`, `while_`, `if
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gradjit.ir.types import Type
@@ -50,6 +50,9 @@ class Op:
         precedence: Of that expression, as in `codegen.expr` (20: an atom or a call).
         helper: Source of a Python function that the text calls, if any.
         imports: Import line that the text needs, beyond math and NumPy.
+        cuda: The text inside CUDA kernels, where it differs: by the dtype of the
+            operands ("f4"), else by their kind ("i"), else "".
+        cuda_helper: Source of the functions that this text calls, if any.
         cheap: Whether to recompute rather than to save it for the backward pass.
         commutes: Whether the two arguments can be exchanged.
         dtypes: How elementwise operands are brought together: "promote" to NumPy's
@@ -75,6 +78,8 @@ class Op:
     precedence: int = 20
     helper: str = ""
     imports: str = ""
+    cuda: Mapping[str, str] = field(default_factory=dict[str, str])
+    cuda_helper: str = ""
     cheap: bool = False
     commutes: bool = False
     dtypes: Literal["promote", "float", "keep"] = "keep"

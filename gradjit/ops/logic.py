@@ -26,6 +26,7 @@ def _flat(
     dtypes: Literal["promote", "float", "keep"] = "promote",
     commutes: bool = False,
     domain: tuple[tuple[float, float], ...] = (LINE, LINE),
+    **more: Any,
 ) -> Op:
     """A cheap op whose derivative is zero."""
     return register(
@@ -42,6 +43,7 @@ def _flat(
             domain=domain,
             flat=True,
             cheap=True,
+            **more,
         )
     )
 
@@ -113,6 +115,7 @@ def _test(name: str, doc: str) -> Op:
         f"np.{name}({{0}})",
         20,
         domain=(LINE,),
+        cuda={"": f"math.{name}({{0}})"},
     )
 
 

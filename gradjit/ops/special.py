@@ -10,6 +10,7 @@ Abramowitz and Stegun, 6.3.18 and 6.4.12; reflection 6.3.7 and 6.4.7 below 0.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -20,59 +21,75 @@ from gradjit.ops.elementwise import LINE, POSITIVE, number
 from gradjit.ops.result_types import infer_float, unweak
 from gradjit.ops.sym import elementwise
 
-DIGAMMA_SOURCE = '''\
+# Constants are in backquotes: kernels take them at the dtype of x.
+_DIGAMMA = '''\
 def digamma(x):
     """Derivative of the logarithm of the gamma function."""
-    if x == 0.0:
-        return -math.copysign(math.inf, x)
-    if x < 0.0:
-        fraction = x % 1.0
-        if fraction == 0.0:
-            return math.nan
-        return digamma_right(1.0 - x) - math.pi / math.tan(math.pi * fraction)
+    kind = type(x)
+    if x == `0.0`:
+        return -math.copysign(`math.inf`, x)
+    if x < `0.0`:
+        fraction = x % `1.0`
+        if fraction == `0.0`:
+            return `math.nan`
+        cotangent = `math.pi` / math.tan(`math.pi` * fraction)
+        return digamma_right(`1.0` - x) - cotangent
     return digamma_right(x)
 
 
 def digamma_right(x):
     """digamma for x > 0: recurrence up to 10, then the asymptotic series."""
-    total = 0.0
-    while x < 10.0:
-        total -= 1.0 / x
-        x += 1.0
-    z = 1.0 / (x * x)
-    series = 1 / 12 - z * (
-        1 / 120
-        - z * (1 / 252 - z * (1 / 240 - z * (1 / 132 - z * (691 / 32760 - z / 12))))
-    )
-    return total + math.log(x) - 0.5 / x - z * series
+    kind = type(x)
+    total = `0.0`
+    while x < `10.0`:
+        total -= `1.0` / x
+        x += `1.0`
+    z = `1.0` / (x * x)
+    series = `1 / 132` - z * (`691 / 32760` - z / `12.0`)
+    series = `1 / 120` - z * (`1 / 252` - z * (`1 / 240` - z * series))
+    return total + math.log(x) - `0.5` / x - z * (`1 / 12` - z * series)
 '''
 
-TRIGAMMA_SOURCE = '''\
+_TRIGAMMA = '''\
 def trigamma(x):
     """Second derivative of the logarithm of the gamma function."""
-    if x > 0.0:
+    kind = type(x)
+    if x > `0.0`:
         return trigamma_right(x)
-    fraction = x % 1.0
-    if fraction == 0.0:
-        return math.inf
-    slope = math.pi / math.sin(math.pi * fraction)
-    return slope * slope - trigamma_right(1.0 - x)
+    fraction = x % `1.0`
+    if fraction == `0.0`:
+        return `math.inf`
+    slope = `math.pi` / math.sin(`math.pi` * fraction)
+    return slope * slope - trigamma_right(`1.0` - x)
 
 
 def trigamma_right(x):
     """trigamma for x > 0: recurrence up to 12, then the asymptotic series."""
-    total = 0.0
-    while x < 12.0:
-        y = 1.0 / x
+    kind = type(x)
+    total = `0.0`
+    while x < `12.0`:
+        y = `1.0` / x
         total += y * y
-        x += 1.0
-    z = 1.0 / (x * x)
-    series = 1 / 6 - z * (
-        1 / 30
-        - z * (1 / 42 - z * (1 / 30 - z * (5 / 66 - z * (691 / 2730 - z * 7 / 6))))
-    )
-    return total + 1.0 / x + 0.5 * z + z / x * series
+        x += `1.0`
+    z = `1.0` / (x * x)
+    series = `5 / 66` - z * (`691 / 2730` - z * `7 / 6`)
+    series = `1 / 30` - z * (`1 / 42` - z * (`1 / 30` - z * series))
+    return total + `1.0` / x + `0.5` * z + z / x * (`1 / 6` - z * series)
 '''
+
+
+def _double(source: str) -> str:
+    """The source for the host, where numbers are float64."""
+    return source.replace("    kind = type(x)\n", "").replace("`", "")
+
+
+def _as_given(source: str) -> str:
+    """The source for kernels, at the dtype of the argument."""
+    return re.sub(r"`(.*?)`", r"kind(\1)", source)
+
+
+DIGAMMA_SOURCE = _double(_DIGAMMA)
+TRIGAMMA_SOURCE = _double(_TRIGAMMA)
 
 
 def reference(source: str, name: str) -> Callable[..., Any]:
@@ -121,6 +138,7 @@ def _special(
             partials=(unweak(slope),) if slope is not None else None,
             text=text,
             text32=f"np.float32({text})",
+            cuda={"": text.replace("math.", "el.")},
             dtypes="float",
             domain=(domain,),
             **more,
@@ -167,6 +185,7 @@ DIGAMMA = _special(
     lambda out, x: elementwise("trigamma", x),
     POSITIVE,
     helper=DIGAMMA_SOURCE,
+    cuda_helper=_as_given(_DIGAMMA),
 )
 TRIGAMMA = _special(
     "trigamma",
@@ -176,6 +195,7 @@ TRIGAMMA = _special(
     None,
     POSITIVE,
     helper=TRIGAMMA_SOURCE,
+    cuda_helper=_as_given(_TRIGAMMA),
     why_not="higher polygamma functions are not built in",
 )
 
@@ -194,6 +214,10 @@ EXPIT = register(
         partials=(lambda out, x: out * (1.0 - out),),
         text="1.0 / (1.0 + np.exp(-{0}))",
         text32="np.float32(1.0) / (np.float32(1.0) + np.exp(-{0}))",
+        cuda={
+            "f4": "np.float32(1.0) / (np.float32(1.0) + el.exp(-{0}))",
+            "": "1.0 / (1.0 + el.exp(-{0}))",
+        },
         precedence=10,
         dtypes="float",
         domain=(LINE,),
@@ -209,6 +233,13 @@ def {name}(x, y):
     if x == 0.0 and not np.isnan(y):
         return 0.0
     return x * np.{log}(y)
+'''
+    in_kernels = f'''\
+def {name}(x, y):
+    """{doc}"""
+    if x == 0 and not math.isnan(y):
+        return x * type(x)(0)
+    return x * el.{log}(y)
 '''
     function = getattr(np, log)
     choice: Any = np.where
@@ -228,6 +259,8 @@ def {name}(x, y):
             text=f"{name}({{0}}, {{1}})",
             text32=f"np.float32({name}({{0}}, {{1}}))",
             helper=source,
+            cuda={"": f"{name}({{0}}, {{1}})"},
+            cuda_helper=in_kernels,
             dtypes="float",
             domain=(POSITIVE, POSITIVE),
         )

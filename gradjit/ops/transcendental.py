@@ -27,6 +27,20 @@ def _sqrt(x: Any) -> Any:
     return elementwise("sqrt", x)
 
 
+# What numba.cuda does not know by NumPy's name, and what has two names in libdevice.
+_KERNEL = frozenset(
+    ("exp", "expm1", "log1p", "sqrt", "logaddexp", "floor", "ceil", "trunc", "copysign")
+)
+_KERNEL_TWICE = frozenset(("exp2", "cbrt", "rint"))
+
+
+def _in_kernels(name: str, arguments: str) -> dict[str, str]:
+    """The text in CUDA kernels of an op that NumPy has under the same name."""
+    if name in _KERNEL_TWICE:
+        return {"f4": f"el.{name}f({arguments})", "": f"el.{name}({arguments})"}
+    return {"": f"el.{name}({arguments})"} if name in _KERNEL else {}
+
+
 def _function(
     name: str,
     doc: str,
@@ -45,6 +59,7 @@ def _function(
             evaluate=unweak(ufunc),
             partials=tuple(s and unweak(s) for s in slopes),
             text=f"np.{name}({arguments})",
+            cuda=_in_kernels(name, arguments),
             dtypes="float",
             domain=domain,
         )
@@ -164,6 +179,7 @@ def _rounding(name: str, doc: str) -> Op:
             evaluate=unweak(getattr(np, name)),
             flat=True,
             text=f"np.{name}({{0}})",
+            cuda=_in_kernels(name, "{0}"),
             cheap=True,
             dtypes="float",
             domain=(LINE,),
@@ -190,6 +206,7 @@ COPYSIGN = register(
         evaluate=unweak(np.copysign),
         partials=(unweak(_copysign_slope), None),
         text="np.copysign({0}, {1})",
+        cuda=_in_kernels("copysign", "{0}, {1}"),
         cheap=True,
         dtypes="float",
         domain=(LINE, LINE),
@@ -207,6 +224,7 @@ FMOD = register(
             lambda out, x, y: -elementwise("trunc", x / y),
         ),
         text="np.fmod({0}, {1})",
+        cuda={"f": "el.fmod({0}, {1})", "": "el.remainder({0}, {1})"},
         dtypes="promote",
         domain=((2.1, 2.9), (0.8, 0.9)),
     )

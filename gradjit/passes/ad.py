@@ -22,6 +22,7 @@ from gradjit.ops import array
 from gradjit.ops.region import claims
 from gradjit.ops.sym import Sym, lift
 from gradjit.passes.activity import useful, varied
+from gradjit.passes.alias import is_array
 from gradjit.passes.adjoints import Adjoints
 from gradjit.passes.cotangent import times
 from gradjit.passes.joined import Joined, note_extent, note_regions
@@ -41,7 +42,8 @@ def value_and_grad(
     Args:
         block: Its first result is the float scalar to differentiate.
         wrt: Positions of float parameters.
-        budget: What saved values may take, in bytes; checked at run time.
+        budget: What saved values may take, in bytes; checked at run time. With 0,
+            what can be computed again is not saved, and nothing is checked.
         notes: Learns what is kept for the way back.
 
     Returns:
@@ -66,7 +68,8 @@ def vjp(
     Args:
         block: Any block.
         wrt: Positions of float parameters.
-        budget: What saved values may take, in bytes; checked at run time.
+        budget: What saved values may take, in bytes; checked at run time. With 0,
+            what can be computed again is not saved, and nothing is checked.
         notes: Learns what is kept for the way back.
 
     Returns:
@@ -357,11 +360,26 @@ class _Reverse(Adjoints):
         reverse = _Reverse(inner, wrt, self.budget, self.notes)
         for value in inputs:
             reverse.b.set_extents(value, self.known_extents(value))
-        back = reverse.run(extra, extra, sparse=True)
-        given = [*(known.get(v, v) for v in inputs), *(self.ct.pop(r) for r in seeds)]
+        goes_on = {v: self.ct[v] for v in inputs if is_array(v) and v in self.ct}
+        sums = tuple(map(reverse.starts_with, goes_on))
+        back = reverse.run(extra, (*extra, *sums), sparse=True)
+        seeded = [self.ct.pop(r) for r in seeds]
+        given = [*(known.get(v, v) for v in inputs), *seeded, *goes_on.values()]
         outs = self.b.inline(repeated(back, len(seeds)), given)
         for v, g in zip(reverse.wrt, outs, strict=True):
-            self.accumulate(v, Sym(g))
+            if v in goes_on:
+                self.ct[v] = g
+                self.owned.add(g)
+            else:
+                self.accumulate(v, Sym(g))
+
+    def starts_with(self, value: Value) -> Value:
+        """A parameter that the cotangent of an array starts with, in place of zeros."""
+        sum_ = Value(value.type, f"d_{value.name}" if value.name else "")
+        self.b.set_extents(sum_, self.known_extents(value))
+        self.ct[value] = sum_
+        self.owned.add(sum_)
+        return sum_
 
     def with_extents(self, inputs: Sequence[Value]) -> tuple[Value, ...]:
         """The inputs of a region, and what their extents are known to be."""

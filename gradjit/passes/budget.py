@@ -18,7 +18,7 @@ class Budget:
 
     Args:
         b: The builder of its code.
-        most: In bytes; None for no limit.
+        most: In bytes; None for no limit, and 0 where nothing is looked at.
         saves: What is saved. Arrays and stacks share the memory by their numbers.
     """
 
@@ -31,7 +31,7 @@ class Budget:
         """A check, at run time, of the bytes that the arrays take."""
         every = dict.fromkeys(self.saves.values())
         arrays = [s for s in every if s.kind == "array"]
-        if self.most is None or not arrays:
+        if not self.most or not arrays:
             return
         total: Atom = Const(0.0, REAL)
         for save in arrays:
@@ -46,7 +46,7 @@ class Budget:
 
         Stacks are taken to be as long as one another, those of arrays to be as wide.
         """
-        if self.most is None:
+        if not self.most:
             return
         b, value = self.b, save.value
         kinds = [s.value.type for s in self.saves.values() if s.kind == "stack"]

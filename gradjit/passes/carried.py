@@ -113,7 +113,8 @@ class Carried(Aggregates):
     def _still(self, eqn: Eqn, body: Block, inits: Sequence[Atom]) -> set[int]:
         """The carried elements that the body does not change.
 
-        A Python number stays a carry, which has the width of an element.
+        One that ends as the number it starts with is that in between, too. A Python
+        number stays a carry, which has the width of an element.
         """
         params = body.params[len(body.params) - len(inits) :]
         out: set[int] = set()
@@ -121,7 +122,12 @@ class Carried(Aggregates):
         for old in eqn.outs:
             row = range(at, at + len(self.parts(old)))
             if self.groups.dissolves(old):
-                out |= {k for k in row if body.results[k] is params[k]}
+                out |= {
+                    k
+                    for k in row
+                    if body.results[k] is params[k]
+                    or _is_same(body.results[k], inits[k])
+                }
             at += len(row)
         return {k for k in out if not is_weak(inits[k])}
 
@@ -199,3 +205,8 @@ def _alike(a: Atom, b: Atom, *inside: set[Value]) -> bool:
     if isinstance(a, Const) or isinstance(b, Const):
         return isinstance(a, Const) and isinstance(b, Const) and a.key() == b.key()
     return a is b and not any(a in values for values in inside)
+
+
+def _is_same(a: Atom, b: Atom) -> bool:
+    """Whether two atoms are the same number."""
+    return isinstance(a, Const) and isinstance(b, Const) and a.key() == b.key()

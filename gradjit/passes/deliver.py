@@ -54,7 +54,9 @@ def deliver(
         model = graph.block.params[like]
         old = graph.block.results[result]
         name = old.name if isinstance(old, Value) else ""
-        param = Value(model.type, name or f"d_{model.name}")
+        if not name or name in (p.name for p in graph.block.params):
+            name = f"d_{model.name}"
+        param = Value(model.type, name)
         block = _delivered(graph.block, result, _Place(param, model.name, parallel))
         mutated[len(block.params)] = result
         block = Block((*block.params, param), block.eqns, block.results)

@@ -20,26 +20,31 @@ _FIRST = {"index": 1, "store": 2, "add_at": 2}
 _REACH = 16
 
 
-def forward_stores(block: Block) -> Block:
+def forward_stores(block: Block, settled: bool = False) -> Block:
     """The block without loads of what it has just stored.
 
     Args:
-        block: A valid block of the `graph` stage.
+        block: A valid block.
+        settled: Whether nothing goes by the weakness of numbers any more, as in the
+            `program` stage.
     """
-    return _block(block, gather_facts(block), {})
+    return _block(block, gather_facts(block), {}, settled)
 
 
-def _block(block: Block, facts: Facts, made: dict[Value, Eqn]) -> Block:
+def _block(
+    block: Block, facts: Facts, made: dict[Value, Eqn], settled: bool
+) -> Block:
     """A block; `made` are the writes in front of it, whose versions do not change."""
     gone: dict[Value, Atom] = {}
     eqns: list[Eqn] = []
     for eqn in block.eqns:
         if eqn.regions:
-            regions = tuple(_block(r, facts, made) for r in eqn.regions)
+            regions = tuple(_block(r, facts, made, settled) for r in eqn.regions)
             eqn = eqn.with_(regions=regions)
         if eqn.op.name in WRITES:
             made[eqn.out] = eqn
-        stored = _stored(eqn, made, facts) if eqn.op.name == "index" else None
+        write = _stored(eqn, made, facts) if eqn.op.name == "index" else None
+        stored = write.args[1] if write and _is_kept(write, settled) else None
         if stored is None:
             eqns.append(eqn)
         else:
@@ -47,8 +52,8 @@ def _block(block: Block, facts: Facts, made: dict[Value, Eqn]) -> Block:
     return substitute(Block(block.params, tuple(eqns), block.results), gone)
 
 
-def _stored(load: Eqn, made: dict[Value, Eqn], facts: Facts) -> Atom | None:
-    """The number that a load finds, if a write of the block has put it there."""
+def _stored(load: Eqn, made: dict[Value, Eqn], facts: Facts) -> Eqn | None:
+    """The write of the block that put there what a load finds."""
     at = _place(load, facts)
     array = load.args[0]
     if at is None:
@@ -59,7 +64,7 @@ def _stored(load: Eqn, made: dict[Value, Eqn], facts: Facts) -> Atom | None:
         if write is None or place is None:
             return None
         if same(place, at):
-            return write.args[1] if _is_kept(write) else None
+            return write
         if not apart(facts, place, at):
             return None
         array = write.args[0]
@@ -75,9 +80,10 @@ def _place(eqn: Eqn, facts: Facts) -> Subscript | None:
     return forms if exact else None
 
 
-def _is_kept(write: Eqn) -> bool:
+def _is_kept(write: Eqn, settled: bool) -> bool:
     """Whether an array takes a number as it is."""
     value, array = write.args[1].type, write.out.type
     if write.op.name != "store" or isinstance(value, ArrayType):
         return False
-    return value.dtype == array.dtype and not getattr(value, "weak", False)
+    fits = settled or not getattr(value, "weak", False)
+    return value.dtype == array.dtype and fits

@@ -47,15 +47,16 @@ class Verdict:
     reason: str = ""
 
 
-def judge(eqn: Eqn, facts: Facts) -> Verdict:
+def judge(eqn: Eqn, facts: Facts, may_raise: bool = False) -> Verdict:
     """Whether the iterations of a `for_` can run at the same time.
 
     Args:
         eqn: A loop of a placed program.
         facts: Of the whole program.
+        may_raise: Whether an iteration may find an error.
     """
     (body,) = eqn.regions
-    reason = _obstacle(eqn)
+    reason = _obstacle(eqn, may_raise)
     if reason:
         return Verdict(reason=reason)
     look = _Look(body, facts)
@@ -74,7 +75,7 @@ def judge(eqn: Eqn, facts: Facts) -> Verdict:
     return Verdict(tuple(kinds))
 
 
-def _obstacle(eqn: Eqn) -> str:
+def _obstacle(eqn: Eqn, may_raise: bool) -> str:
     """Why a loop is out of the question, or ''."""
     if eqn.params.get("exits"):
         return "it has an exit"
@@ -84,7 +85,7 @@ def _obstacle(eqn: Eqn) -> str:
     (body,) = eqn.regions
     if not all(isinstance(p.type, ArrayType | ScalarType) for p in body.params):
         return "it saves values on a stack, in the order of the iterations"
-    if any(not e.op.pure for e in walk(body)):
+    if not may_raise and any(not e.op.pure for e in walk(body)):
         return "it may raise an error"
     return ""
 

@@ -23,6 +23,7 @@ Role = Literal["function", "loop", "branch", "value", "map"]
 
 CHOICE_WIDTH = 50
 _AFFINE = frozenset({"add", "sub"})
+_TEXTS = frozenset({"dim", "transpose", "reshape", "position"})
 
 
 @dataclass(slots=True)
@@ -302,7 +303,7 @@ def times_printed(eqn: Eqn, k: int) -> int:
 
 def is_expression(eqn: Eqn) -> bool:
     """Whether an equation can be printed as an expression."""
-    if eqn.op.kind == "elementwise" or eqn.op.name in ("dim", "transpose", "reshape"):
+    if eqn.op.kind == "elementwise" or eqn.op.name in _TEXTS:
         return True
     return eqn.op.name == "index" and not eqn.params.get("checked")
 
@@ -314,6 +315,8 @@ def overwritten(eqn: Eqn) -> set[Value]:
         name = e.op.name
         if name in ("store", "add_at", "push", "pop"):
             out.update(values(e.args[:1]))
+        elif name == "barrier":
+            out.update(values(e.args))  # what other threads have written by then
         elif name == "map_":
             out.update(values(e.args[e.params["ndim"] :]))
         elif name in ("for_", "while_"):

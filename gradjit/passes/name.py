@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 
 from gradjit.ir.graph import Atom, Block, Const, Eqn, Graph, Value, walk
 from gradjit.ir.named import Named
-from gradjit.ir.types import ArrayType, ScalarType, StackType
+from gradjit.ir.types import ArrayType, ScalarType, StackType, dims
 from gradjit.passes.ending import inline_results, with_breaks
 from gradjit.passes.inline import Inlining, inline
 from gradjit.passes.share import Sharing, same_kind
@@ -25,7 +25,7 @@ from gradjit.passes.shorten import shorten
 
 RESERVED = frozenset({*keyword.kwlist, *dir(builtins), "math", "np", "numba"})
 # Modules of the runtime, as emitted files call them.
-RUNTIME = frozenset({"la", "mem", "vm"})
+RUNTIME = frozenset({"la", "mem", "vm", "co", "cuda", "dev", "el", "ERRORS"})
 _INDICES = ("i", "j", "k", "l")
 _EXTENTS = ("n", "m", "p", "q")
 _RESULTS = {
@@ -83,7 +83,7 @@ class _Namer:
 
     def run(self) -> None:
         for param in self.graph.block.params:
-            self._claim(param, self._unique(_clean(param.name) or "x"))
+            self._claim(param, self._unique(_clean(param.name) or _parameter(param)))
         everything = [v for v in _defined(self.graph.block) if self._printed(v)]
         for value in everything:
             if self.sharing.hint(value):
@@ -184,6 +184,13 @@ class _Namer:
                 wish = _SCRATCH.get(writer.kind, "acc")
                 self.scratch[out] = self._unique(wish)
                 self._owners.setdefault(self.scratch[out], [])
+
+
+def _parameter(param: Value) -> str:
+    """The name of a parameter that nobody has named: those of kernels."""
+    if isinstance(param.type, ScalarType):
+        return "n" if param.type.dtype.kind == "i" else "t"
+    return "out" if param.type.dtype.kind != "b" and not dims(param.type) else "work"
 
 
 def _defined(block: Block) -> Iterator[Value]:

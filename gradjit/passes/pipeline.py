@@ -15,12 +15,14 @@
     rows       loops over the same rows in one           program -> program
     shrink     arrays of which a row is enough           program -> program
     skip       loops that would add zeros                program -> program
+    pull       additions that would meet, on a device    program -> program
     rotate     elements that the next iteration reads    program -> program
     sink       stores that the next iteration overwrites program -> program
     vectorise  elementary functions that LLVM vectorises program -> program
     place      versions of an array become writes        program -> program
     deliver    results go into the caller's arrays       program -> program
     parallel   loops that threads share, if asked for    program -> program
+    offload    kernels, and the host's code              program -> kernels and host
     name       Python names, what is printed inline      program -> named program
 
 Each stage is kept, so that `f.stages["fuse"]` can be printed. Passes do not know one
@@ -34,7 +36,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gradjit.config import settings
-from gradjit.ir.graph import Block, Graph
+from gradjit.ir.graph import Block, Eqn, Graph
 from gradjit.ir.named import Named
 from gradjit.ir.verify import Stage, verify
 from gradjit.passes.dce import eliminate
@@ -44,9 +46,12 @@ from gradjit.passes.fuse import fuse
 from gradjit.passes.hoist import hoist
 from gradjit.passes.induction import close_counters
 from gradjit.passes.name import name
+from gradjit.passes.offload import offload
 from gradjit.passes.parallel import parallelise, serialise
 from gradjit.passes.place import place
+from gradjit.passes.pull import pull
 from gradjit.passes.remat import itself
+from gradjit.passes.rerun import rerun
 from gradjit.passes.reuse import reuse
 from gradjit.passes.rotate import rotate
 from gradjit.passes.rows import share_rows
@@ -89,9 +94,10 @@ class Stages:
         return not last or str(last[0]) != str(graph)
 
 
-def prepare(block: Block) -> Block:
+def prepare(block: Block, target: str = "cpu") -> Block:
     """A traced block as a derivative should see it, which keeps what it cannot know."""
-    return forward_stores(close_counters(block))
+    block = forward_stores(close_counters(block))
+    return rerun(block) if target == "cuda" else block
 
 
 def optimise(graph: Graph, stages: Stages) -> Graph:
@@ -107,6 +113,57 @@ def _rows(graph: Graph, parallel: bool) -> Graph:
     graph = share_rows(graph, loops=True)
     block = forward_stores(graph.block)
     return skip(shrink(eliminate(Graph(graph.name, block, graph.mutated))))
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A program for a device that is printed.
+
+    Attributes:
+        host: What the host does.
+        kernels: What it launches.
+        checks: What kernels may find wrong, by its code.
+    """
+
+    host: Named
+    kernels: tuple[Named, ...]
+    checks: tuple[Eqn, ...]
+
+
+def lower_device(
+    graph: Graph, stages: Stages, into: Sequence[tuple[int, int]] = ()
+) -> Device:
+    """The program for a device: its kernels, and what the host does.
+
+    What makes iterations depend on one another, for the sake of one thread, stays out.
+
+    Args:
+        graph: A simplified graph.
+        stages: Where the stages in between are kept.
+        into: Results that the caller has arrays for, each with a parameter like it.
+    """
+    graph = stages.keep("eliminate", eliminate(graph))
+    graph = hoist(eliminate(fuse(graph, parallel=True)))
+    # What is independent is seen once more; a claim would keep loops apart.
+    graph = stages.keep("fuse", serialise(graph), "program")
+    graph = stages.keep("scalarise", eliminate(scalarise(graph)), "program")
+    graph = stages.keep("unroll", unroll(graph), "program")
+    graph = stages.keep("settle", settle(graph), "program")
+    graph = stages.keep("turn", eliminate(turn(graph)), "program")
+    graph = share_rows(graph, parallel=True, loops=True, flat=True)
+    block = forward_stores(graph.block, settled=True)
+    graph = skip(eliminate(Graph(graph.name, block, graph.mutated)))
+    graph = stages.keep("rows", graph, "program")
+    graph = stages.keep("pull", pull(graph), "program")
+    graph = stages.keep("place", itself(place(graph)), "program")
+    if into:
+        graph = stages.keep("deliver", deliver(graph, into, True), "program")
+    divided = offload(graph)
+    for kernel in divided.kernels:
+        stages.graphs[kernel.name] = kernel
+    stages.graphs["offload"] = divided.host
+    kernels = tuple(map(name, divided.kernels))
+    return Device(name(divided.host), kernels, divided.checks)
 
 
 def lower(

@@ -29,6 +29,7 @@ class Recompute:
         home: The region of each value that is inside of one.
         regions: The records of regions by their blocks.
         saves: What is saved, as far as it is decided.
+        everything: Whether all arithmetic may be computed again, whatever it costs.
     """
 
     def __init__(
@@ -37,10 +38,12 @@ class Recompute:
         home: Mapping[Value, Region],
         regions: Mapping[Block, Region],
         saves: Mapping[Value, Save],
+        everything: bool = False,
     ) -> None:
         self.b = b
         self.home = home
         self.saves = saves
+        self.everything = everything
         self.remains = Remains(Chains(home, regions, b.facts))
         self.ticks: dict[Block, Value] = {}
 
@@ -77,8 +80,7 @@ class Recompute:
             eqn = self.remains.load(value) or eqn
         return eqn if eqn is not None and self.is_cheap(eqn) else None
 
-    @staticmethod
-    def is_cheap(eqn: Eqn) -> bool:
+    def is_cheap(self, eqn: Eqn) -> bool:
         """Whether an equation may be computed again.
 
         Arithmetic of integers may, and so may stores into small arrays of known shape,
@@ -88,8 +90,9 @@ class Recompute:
             return False
         if eqn.op.name in ("empty", "store"):
             return extents(eqn.out.type) is not None
-        counts = eqn.op.kind == "elementwise" and eqn.out.type.dtype.kind in "ib"
-        return eqn.op.cheap or counts
+        if eqn.op.cheap or eqn.op.kind != "elementwise":
+            return eqn.op.cheap
+        return self.everything or eqn.out.type.dtype.kind in "ib"
 
     def _counter(self, value: Value) -> tuple[Atom, Atom] | None:
         """First value and step of an integer that each iteration adds the same to."""

@@ -42,7 +42,8 @@ class Residuals:
         self.dims: dict[Value, list[Eqn]] = {}
         self._survey(block, None)
         self.budget = Budget(b, budget, self.saves)
-        self.recompute = Recompute(b, self.home, self.regions, self.saves)
+        again = budget == 0
+        self.recompute = Recompute(b, self.home, self.regions, self.saves, again)
         self.sizes = Sizes(self.recompute)
 
     def _survey(self, block: Block, region: Region | None) -> None:

@@ -70,6 +70,8 @@ class Group:
     """Loops that share their rows.
 
     Attributes:
+        flat: Whether it pays for loops without loops inside, too: what an iteration
+            leaves for the next loop then stays in registers.
         touched: The buffers that they read or write.
         written: The buffers from outside that they write into.
         heads: The last version of each buffer that is written row by row.
@@ -78,6 +80,7 @@ class Group:
     """
 
     memory: Memory
+    flat: bool = False
     nests: list[Nest] = field(default_factory=list[Nest])
     touched: set[Atom] = field(default_factory=set[Atom])
     written: set[Atom] = field(default_factory=set[Atom])
@@ -142,7 +145,7 @@ class Group:
     def _shares(self, nest: Nest) -> bool:
         """Whether rows that are in the cache are used: for loops, rows made here."""
         loops = [n for n in (*self.nests, nest) if n.eqn.op.name == "for_"]
-        there = self.heads if loops else self.touched
+        there = self.heads if loops and not self.flat else self.touched
         if loops and any(not e.op.pure for e in _inside(nest.eqn)) and self.acts:
             return False  # the first of two errors has to stay the first
         root = self.memory.root
@@ -150,7 +153,8 @@ class Group:
 
     def pays(self) -> bool:
         """Whether rows are read again that one loop after the other would fetch."""
-        return len(self.nests) > 1 and any(n.is_deep for n in self.nests)
+        deep = self.flat or any(n.is_deep for n in self.nests)
+        return len(self.nests) > 1 and deep
 
 
 def _inside(eqn: Eqn) -> Iterator[Eqn]:

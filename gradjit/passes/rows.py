@@ -15,6 +15,8 @@ Thekkath, "Collective Loop Fusion for Array Contraction" (1992), on outer loops.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from gradjit.ir.bounds import Facts, gather_facts
 from gradjit.ir.graph import Atom, Block, Eqn, Graph, Value, eqn_uses, values
 from gradjit.passes.alias import Memory, is_array, is_view
@@ -27,7 +29,9 @@ from gradjit.passes.usage import learn
 _REACH = 300
 
 
-def share_rows(graph: Graph, parallel: bool = False, loops: bool = False) -> Graph:
+def share_rows(
+    graph: Graph, parallel: bool = False, loops: bool = False, flat: bool = False
+) -> Graph:
     """The program with one loop over rows in place of nests over the same rows.
 
     Args:
@@ -35,22 +39,33 @@ def share_rows(graph: Graph, parallel: bool = False, loops: bool = False) -> Gra
         parallel: Whether threads may share the loop.
         loops: Whether loops of the program share rows too, not only nests over
             elements: the forward and the backward loop of independent iterations.
+        flat: Whether loops without loops inside share them, too.
 
     Returns:
         The graph with the same meaning, up to the order of sums.
     """
     facts = gather_facts(graph.block)
-    block = _block(graph.block, facts, parallel, loops)
+    how = How(parallel, loops, flat)
+    block = _block(graph.block, facts, how)
     return Graph(graph.name, block, graph.mutated)
 
 
-def _block(block: Block, facts: Facts, parallel: bool, loops: bool) -> Block:
-    block = inside_out(block, lambda region: _block(region, facts, parallel, loops))
+@dataclass(frozen=True, slots=True)
+class How:
+    """Which loops share rows: see `share_rows`."""
+
+    parallel: bool
+    loops: bool
+    flat: bool
+
+
+def _block(block: Block, facts: Facts, how: How) -> Block:
+    block = inside_out(block, lambda region: _block(region, facts, how))
     eqns = list(block.eqns)
-    if sum(e.op.name == "map_" or (loops and e.op.name == "for_") for e in eqns) < 2:
+    if sum(e.op.name == "map_" or (how.loops and e.op.name == "for_") for e in eqns) < 2:
         return block
     equal = dict(facts.equal)
-    rows = _Rows(block, facts, parallel, loops)
+    rows = _Rows(block, facts, how)
     shared = tuple(rows.shared(eqns, set(values(block.results))))
     facts.forget(equal)
     return Block(block.params, shared, block.results)
@@ -59,11 +74,10 @@ def _block(block: Block, facts: Facts, parallel: bool, loops: bool) -> Block:
 class _Rows:
     """The nests of one block."""
 
-    def __init__(self, block: Block, facts: Facts, parallel: bool, loops: bool) -> None:
+    def __init__(self, block: Block, facts: Facts, how: How) -> None:
         self.memory = Memory(block)
         self.facts = facts
-        self.parallel = parallel
-        self.loops = loops
+        self.how = how
         self._uses: dict[Eqn, frozenset[Value]] = {}
         self._read: dict[Eqn, frozenset[Atom]] = {}
         self._nests: dict[Eqn, Nest | None] = {}
@@ -85,7 +99,7 @@ class _Rows:
 
     def nest(self, eqn: Eqn) -> Nest | None:
         if eqn not in self._nests:
-            self._nests[eqn] = nest_of(eqn, self.memory, self.loops)
+            self._nests[eqn] = nest_of(eqn, self.memory, self.how.loops)
         return self._nests[eqn]
 
     # ------------------------------------------------------------------ grouping
@@ -115,7 +129,7 @@ class _Rows:
         self, first: Nest, rest: list[Eqn], later: set[Value]
     ) -> tuple[list[Eqn], list[Eqn], list[Eqn]] | None:
         """What stands in front of a loop over rows, the loop, and what is left."""
-        group = Group(self.memory)
+        group = Group(self.memory, self.how.flat)
         equal = dict(self.facts.equal)
         before, after = self._gathered(group, rest) if group.add(first) else ([], [])
         if not group.pays():
@@ -128,7 +142,7 @@ class _Rows:
             self.facts.forget(equal)
             return None  # an older version is needed later
         nests = [n.eqn for n in group.nests]
-        loop = row_loop(nests, first.stop, used, self.parallel)
+        loop = row_loop(nests, first.stop, used, self.how.parallel)
         later = used.union(*map(self.uses, nests))
         return self.shared(before, later), loop, after
 

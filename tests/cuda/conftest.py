@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gradjit.cuda import place
+from gradjit.cuda import geometry, place
 from gradjit.cuda.place import Place
 from tests.cuda import faked
 
@@ -28,8 +28,9 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Iterator[faked.Driver]:
 
 
 @pytest.fixture
-def here(driver: faked.Driver) -> Iterator[Place]:
+def here(driver: faked.Driver, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """The default stream of that device, as the place of the test's calls."""
+    monkeypatch.setattr(geometry, "_THREADS", 32)  # a Python thread for each
     with place.using(place.at(0)) as made:
         driver.log.clear()
         yield made

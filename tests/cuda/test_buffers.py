@@ -146,9 +146,9 @@ def test_steady_state_neither_allocates_nor_waits(driver: faked.Driver) -> None:
     driver.log.clear()
     call()
     assert driver.log == [
-        ("launch", "fill", 0),
+        (("launch", "fill"), 0),
         ("memset", 0),
-        ("launch", "gather", 0),
+        (("launch", "gather"), 0),
     ]
 
 

@@ -17,6 +17,7 @@ def _executed():
 
 PAGES = [
     "README.md",
+    "docs/cuda.md",
     "docs/how-it-works.md",
     "docs/loops.md",
     "docs/parallel.md",

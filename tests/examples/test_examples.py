@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+NAMES = {"price", "delta", "vega ", "rho  ", "theta"}
 
 
 def _run(name, *options):
@@ -38,6 +39,14 @@ def test_newton_agrees_with_the_closed_form():
 
 def test_backprop_by_hand_agrees():
     assert "dl/dW_5" in _run("backprop_by_hand.py")
+
+
+def test_greeks_of_options_are_those_of_the_closed_form():
+    out = _run("cuda_options.py", "--options", "100")
+    assert "on Numba's simulator" in out or "100 options: " in out
+    gaps = [float(line.split()[-1]) for line in out.splitlines() if line[:5] in NAMES]
+    assert len(gaps) == 5
+    assert max(gaps) < 1e-12
 
 
 def test_digits_learns_and_saves_its_loss_curve(tmp_path):

@@ -1,0 +1,460 @@
+"""Counted loops whose iterations are independent, as kernels.
+
+A thread for each iteration (`launch_items`), in steps of the grid; or, where an
+iteration has nests over elements, a block for each (`launch_rows`): its threads share
+the elements of a nest, all of them compute what comes between, and one of them stores
+single numbers. A number that iterations add to is a part of each thread, reduced over
+the grid; an array that they add to takes atomic additions from threads, and from blocks
+a part for each, folded by a second kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gradjit.ir.build import index
+from gradjit.ir.graph import Atom, Block, Const, Eqn, Value, values, walk
+from gradjit.ir.op import lookup
+from gradjit.ir.types import ArrayType, ScalarType
+from gradjit.ops.device import BARRIER
+from gradjit.ops.region import Writer
+from gradjit.passes.alias import is_array, overwritten
+from gradjit.passes.grids import GridKernel, fold
+from gradjit.passes.independent import Kind
+from gradjit.passes.kernel import Kernel
+from gradjit.passes.kernel_nest import (
+    KernelNest,
+    Loop,
+    ScopedNest,
+    identity,
+    taken_apart,
+)
+
+if TYPE_CHECKING:
+    from gradjit.passes.offload import Offload
+
+# A nest of fewer elements is not worth a block.
+_FEW = 16
+_IN_ROWS = frozenset(
+    {"dim", "index", "map_", "check", "empty", "full", "for_", "if_", "store", "add_at"}
+)
+
+
+def has_rows(eqn: Eqn) -> bool:
+    """Whether the iterations of a loop have nests that the threads of a block share."""
+    body = eqn.regions[-1]
+    nests = [e for e in walk(body) if e.op.name == "map_"]
+    return any(not _is_small(e) for e in nests) and _fits(body)
+
+
+def _is_small(eqn: Eqn) -> bool:
+    sizes = eqn.args[: eqn.params["ndim"]]
+    known = [int(e.value) for e in sizes if isinstance(e, Const)]
+    total = 1
+    for n in known:
+        total *= n
+    return len(known) == len(sizes) and total <= _FEW
+
+
+def _fits(block: Block) -> bool:
+    """Whether all threads of a block can run this together."""
+    for eqn in block.eqns:
+        name = eqn.op.name
+        if name not in _IN_ROWS and eqn.op.kind != "elementwise":
+            return False
+        if name in ("store", "add_at") and set(eqn.params["spec"]) != {"i"}:
+            return False
+        if name == "for_" and not _fits(eqn.regions[0]):
+            return False
+        if name == "if_" and not _only_numbers(eqn):
+            return False
+    return True
+
+
+def _only_numbers(eqn: Eqn) -> bool:
+    inside = [e for r in eqn.regions for e in walk(r)]
+    fine = all(
+        e.op.kind == "elementwise" or e.op.name in ("dim", "index", "if_")
+        for e in inside
+    )
+    outs = (o for e in (eqn, *inside) for o in e.outs)
+    return fine and all(isinstance(o.type, ScalarType) for o in outs)
+
+
+class LoopKernel(GridKernel):
+    """A loop of the program, its iterations spread over threads or blocks.
+
+    Attributes:
+        worker: The place that an iteration has in scratch arrays.
+    """
+
+    unit = "item"
+
+    def __init__(self, host: Offload, eqn: Eqn) -> None:
+        super().__init__(host, eqn.loc)
+        self.eqn = eqn
+        self.sizes: tuple[Atom, ...] = ()
+
+    @property
+    def worker(self) -> Atom:
+        return self.position(self.unit)  # type: ignore[arg-type]
+
+    def workers(self) -> Value:
+        """How many places a scratch array has."""
+        return self.host.geometry(f"count_{self.unit}s", self.sizes)
+
+    # An array that an iteration makes is its own.
+    def new_array(self, eqn: Eqn, out: Value, extents: Sequence[Atom]) -> Atom:
+        return Kernel.new_array(self, eqn, out, extents)
+
+    def big_array(self, eqn: Eqn, out: Value, extents: Sequence[Atom]) -> Atom:
+        sizes = [self.outside(eqn, e) for e in extents]
+        dtype = out.type.dtype
+        dims = (None,) * (1 + len(sizes))
+        like = Value(ArrayType(dtype, dims), out.name)
+        scratch = self.host.empty(like, [self.workers(), *sizes])
+        return self.view(self.given(scratch), self.worker, out.name)
+
+    def outside(self, eqn: Eqn, extent: Atom) -> Atom:
+        """An extent as the host knows it, who allocates."""
+        if self.host.is_host(extent):
+            return self.host.look(extent)
+        made = self.made_by(extent)
+        if made is not None and made.op.name == "dim" and self.host.is_host(made.args[0]):
+            return self.host.b.extent(self.host.look(made.args[0]), made.params["axis"])
+        self.refuse(eqn, "an array whose extents differ from iteration to iteration")
+        raise AssertionError
+
+    def made_by(self, atom: Atom) -> Eqn | None:
+        return next((e for e in walk(self.eqn.regions[0]) if atom in e.outs), None)
+
+    def view(self, array: Value, at: Atom, name: str) -> Value:
+        """The part of an array at an index of its first axis."""
+        assert isinstance(array.type, ArrayType)
+        inner = array.type.dims[1:]
+        out = Value(ArrayType(array.type.dtype, inner), name)
+        params = {"spec": "i" + ":" * len(inner), "dims": inner, "checked": False}
+        self.b.append(Eqn(lookup("index"), (array, at), (out,), params, (), self.b.loc))
+        return out
+
+    # ----------------------------------------------------------------------- loop
+
+    def run(self, kinds: Sequence[Kind], config: str, *widths: Atom) -> None:
+        """Append the loop, launch, and note what the loop leaves."""
+        eqn, host = self.eqn, self.host
+        start, step, count = counted(host, eqn)
+        self.sizes = (count, *widths)
+        homes = [
+            self.home(k, init, kind)
+            for k, (init, kind) in enumerate(zip(eqn.args[3:], kinds, strict=True))
+        ]
+        starts = [self.begun(k, home) for k, home in enumerate(homes)]
+        ends = self.spread(start, step, count, starts)
+        for k, (home, end) in enumerate(zip(homes, ends, strict=True)):
+            self.ended(k, home, end)
+        host.launch(self, config, self.sizes)
+        self.folded(kinds, homes)
+
+    def home(self, k: int, init: Atom, kind: Kind) -> Value | None:
+        """The parameter for an array that is carried; None for a number."""
+        if not isinstance(init.type, ArrayType):
+            return None
+        found = self.given(self.host.look(init), self.eqn.outs[k].name)
+        if kind == "sum":
+            self.shared.add(found)
+        return found
+
+    def begun(self, k: int, home: Value | None) -> Atom:
+        """What a thread starts with."""
+        return home or identity("sum", self.eqn.outs[k].type.dtype)
+
+    def spread(
+        self, start: Atom, step: int, count: Atom, starts: Sequence[Atom]
+    ) -> Sequence[Atom]:
+        """The loop, in steps of the grid."""
+        (body,) = self.eqn.regions
+        stop = self.given(count, "count") if isinstance(count, Value) else count
+        first = self.given(start, "start") if isinstance(start, Value) else start
+
+        def iteration(p: Value, now: Sequence[Atom]) -> Sequence[Atom]:
+            at: Atom = p
+            if step != 1:
+                at = self.emit("mul", at, index(step))
+            if not (isinstance(first, Const) and not first.value):
+                at = self.emit("add", first, at)
+            self.mapping.update(zip(body.params, (at, *now), strict=True))
+            self.take_all(body)
+            self.meet()
+            return [self.atom(r) for r in body.results]
+
+        units = self.position(f"{self.unit}s")  # type: ignore[arg-type]
+        bounds = self.worker, stop, units
+        return self.loop(bounds, starts, iteration, body.params[0].name)
+
+    def meet(self) -> None:
+        """What threads do at the end of an iteration."""
+
+    def ended(self, k: int, home: Value | None, end: Atom) -> None:
+        """Note what a carry is after the loop."""
+        out, init = self.eqn.outs[k], self.eqn.args[3 + k]
+        if home is not None:
+            self.wrote(home, end)
+            self.host.env[out] = self.host.look(init)
+            return
+        if isinstance(init, Const) and not init.value:
+            self.whole("sum", (self.part_of(end),), out)
+            return
+        part = Value(out.type, out.name)
+        self.host.device.add(part)
+        self.whole("sum", (self.part_of(end),), part)
+        self.host.late[out] = Eqn(lookup("add"), (init, part), (out,), loc=self.loc)
+
+    def part_of(self, number: Atom) -> Atom:
+        """What this thread has of a sum."""
+        return number
+
+    def folded(self, kinds: Sequence[Kind], homes: Sequence[Value | None]) -> None:
+        """What has to be put together after the launch."""
+
+
+def counted(host: Offload, eqn: Eqn) -> tuple[Atom, int, Atom]:
+    """The first index of a loop, the way to the next, and how many there are."""
+    start, stop, by = eqn.args[:3]
+    assert isinstance(by, Const)
+    step = int(by.value)
+    first, last = host.number(start), host.number(stop)
+    b = host.b
+    span = b.emit1("sub", last, first) if step > 0 else b.emit1("sub", first, last)
+    size = abs(step)
+    if size != 1:
+        span = b.emit1("floordiv", b.emit1("add", span, index(size - 1)), index(size))
+    return first, step, span
+
+
+def launch_items(host: Offload, eqn: Eqn, kinds: Sequence[Kind]) -> None:
+    """A thread for each iteration."""
+    LoopKernel(host, eqn).run(kinds, "items")
+
+
+def launch_rows(host: Offload, eqn: Eqn, kinds: Sequence[Kind]) -> None:
+    """A block for each iteration."""
+    kernel = RowKernel(host, eqn)
+    kernel.run(kinds, "rows", kernel.width())
+
+
+class RowKernel(LoopKernel):
+    """A loop whose iterations are shared by the threads of a block."""
+
+    unit = "block"
+
+    def __init__(self, host: Offload, eqn: Eqn) -> None:
+        super().__init__(host, eqn)
+        self.read: set[Atom] = set()
+        self.touched: set[Atom] = set()
+        self.scratched = False
+        self.parts: dict[int, Value] = {}
+
+    def width(self) -> Atom:
+        """How many elements a nest of an iteration has, as far as the host knows."""
+        for eqn in walk(self.eqn.regions[0]):
+            if eqn.op.name != "map_" or _is_small(eqn):
+                continue
+            sizes = eqn.args[: eqn.params["ndim"]]
+            if all(self.host.is_host(e) for e in sizes):
+                return self.host.product([self.host.look(e) for e in sizes])
+        return index(256)
+
+    # -------------------------------------------------------------------- carries
+
+    def home(self, k: int, init: Atom, kind: Kind) -> Value | None:
+        """Blocks add to parts of their own."""
+        if kind != "sum" or not isinstance(init.type, ArrayType):
+            return super().home(k, init, kind)
+        host, type_ = self.host, init.type
+        sizes = host.b.extents(host.look(init))
+        out = Value(ArrayType(type_.dtype, (None, *type_.dims)), "parts")
+        args = (identity("sum", type_.dtype), self.workers(), *sizes)
+        params = {"dtype": type_.dtype, "dims": (None, *type_.dims)}
+        host.b.append(Eqn(lookup("full"), args, (out,), params, (), self.loc))
+        self.parts[k] = out
+        return self.given(out)
+
+    def begun(self, k: int, home: Value | None) -> Atom:
+        if k in self.parts:
+            assert home is not None
+            return self.view(home, self.worker, self.eqn.outs[k].name)
+        return super().begun(k, home)
+
+    def ended(self, k: int, home: Value | None, end: Atom) -> None:
+        if k not in self.parts:
+            super().ended(k, home, end)
+        else:
+            init = self.host.look(self.eqn.args[3 + k])
+            self.host.env[self.eqn.outs[k]] = init
+
+    def part_of(self, number: Atom) -> Atom:
+        """All threads of a block have the same: one of them counts."""
+        first = self.emit("eq", self.position("thread"), index(0))
+        return self.emit("where", first, number, identity("sum", number.type.dtype))
+
+    def folded(self, kinds: Sequence[Kind], homes: Sequence[Value | None]) -> None:
+        host = self.host
+        for k, parts in self.parts.items():
+            out = self.eqn.outs[k]
+            into = host.look(out)
+            assert isinstance(into, Value)
+            sizes = list(host.b.extents(into))
+            assert isinstance(parts.type, ArrayType)
+            count = host.b.extent(parts, 0)
+            fold(host, self.eqn, [(out, parts)], ["sum"], sizes, count, [into])
+
+    def meet(self) -> None:
+        """The next row is in the scratch memory of this one."""
+        if self.scratched or self.parts:
+            self.barrier()
+
+    def new_array(self, eqn: Eqn, out: Value, extents: Sequence[Atom]) -> Atom:
+        """What an iteration makes is read by all threads."""
+        self.scratched = True
+        return self.big_array(eqn, out, extents)
+
+    # ------------------------------------------------------------------- barriers
+
+    def before(self, eqn: Eqn) -> None:
+        """A barrier, if threads could meet what others have written or still read."""
+        reads = {self.host.memory.root(a) for a in _arrays(eqn)}
+        writes = {self.host.memory.root(a) for a in overwritten(eqn)}
+        writes |= {self.host.memory.root(o) for o in eqn.outs if is_array(o)}
+        if (reads | writes) & self.touched or writes & self.read:
+            self.barrier()
+        self.read |= reads
+        self.touched |= writes
+
+    def barrier(self) -> None:
+        latest = {
+            self.host.memory.root(old): a
+            for old, a in self.mapping.items()
+            if is_array(old) and isinstance(a, Value) and self._is_visible(a)
+        }
+        touched = self.read | self.touched
+        arrays = [a for root, a in latest.items() if root in touched]
+        self.append(BARRIER, arrays, ())
+        self.read.clear()
+        self.touched.clear()
+
+    def _is_visible(self, value: Value) -> bool:
+        return value in self.params or any(
+            value in frame.values for frame in self.b.frames
+        )
+
+    # ------------------------------------------------------------------ equations
+
+    def take(self, eqn: Eqn) -> None:
+        name = eqn.op.name
+        if not self.b.frames[1:]:  # arithmetic in front of the loop
+            super().take(eqn)
+            return
+        if name in ("map_", "store", "add_at", "index", "full"):
+            self.before(eqn)
+        if name in ("store", "add_at"):
+            self.single(eqn)
+        else:
+            super().take(eqn)
+
+    def region(self, block: Block, carries: Sequence[Atom]) -> Block:
+        """Iterations of an inner loop: behind each of them all threads meet."""
+        made = super().region(block, carries)
+        if not any(e.op.name == "map_" for e in walk(block)):
+            return made
+        end = Eqn(BARRIER, (), (), {}, (), self.b.loc)
+        self.read.clear()
+        self.touched.clear()
+        return Block(made.params, (*made.eqns, end), made.results)
+
+    def single(self, eqn: Eqn) -> None:
+        """One number that is stored, or added, by one thread."""
+        array, value, *at = map(self.atom, eqn.args)
+        if eqn.op.name == "add_at":
+            value = self.emit("add", self.load(array, at), value)
+        self.mapping[eqn.out] = self.by_first((value, *at), array)
+
+    def nest(self, eqn: Eqn) -> None:
+        """The elements of a nest, shared by the threads."""
+        ndim: int = eqn.params["ndim"]
+        writers: Sequence[Writer] = eqn.params["writers"]
+        groups: dict[tuple[int, ...], list[int]] = {}
+        rest: list[int] = []
+        for k, w in enumerate(writers):
+            partial = w.dest < 0 and w.kind != "new" and len(w.axes) < ndim
+            if partial:
+                groups.setdefault(tuple(sorted(w.axes)), []).append(k)
+            else:
+                rest.append(k)
+        for axes, chosen in groups.items():
+            self.scoped(eqn, axes, chosen)
+        if rest:
+            self.elements(eqn, rest)
+
+    def elements(self, eqn: Eqn, chosen: list[int]) -> None:
+        nest = KernelNest(self, eqn, chosen)
+        loop = self.shared_loop(eqn, tuple(range(nest.ndim)), "thread")
+        for k, atoms in zip(chosen, nest.numbers([loop]), strict=True):
+            writer, out = nest.eqn.params["writers"][k], eqn.outs[k]
+            if writer.dest >= 0 or writer.kind == "new":
+                self.mapping[out] = atoms[0]
+            else:
+                dtype = out.type.dtype
+                self.mapping[out] = self.in_block(writer.kind, atoms, dtype)
+
+    def scoped(self, eqn: Eqn, axes: tuple[int, ...], chosen: list[int]) -> None:
+        """Reductions over some axes: each number that is kept by one thread."""
+        nest = ScopedNest(self, eqn, chosen)
+        keeps = tuple(k for k in range(nest.ndim) if k not in axes)
+        arrays = [
+            self.new_array(eqn, eqn.outs[k], [eqn.args[a] for a in keeps])
+            for k in chosen
+        ]
+        outer = self.shared_loop(eqn, keeps, "thread")
+        inner = self.shared_loop(eqn, axes, "")
+        _, last = nest.run_scoped(
+            outer, inner, arrays, lambda k, n, at, a: self.store(a, n[-1], at)
+        )
+        self.mapping.update((eqn.outs[k], a) for k, a in zip(chosen, last, strict=True))
+
+    def shared_loop(self, eqn: Eqn, axes: tuple[int, ...], where: str) -> Loop:
+        """The loop over some axes of a nest."""
+        extents = tuple(self.atom(eqn.args[k]) for k in axes)
+        names = [eqn.regions[0].params[k].name for k in axes]
+        stop: Atom = index(1)
+        for extent in extents:
+            stop = self.emit("mul", stop, extent)
+        start: Atom = self.position("thread") if where else index(0)
+        step: Atom = self.position("threads") if where else index(1)
+        name = names[0] if len(axes) == 1 else "at"
+        return Loop((start, stop, step), axes, extents, name)
+
+    def fill(self, array: Atom, extents: Sequence[Atom], value: Atom) -> Atom:
+        """The threads fill an array together."""
+        stop: Atom = index(1)
+        for extent in extents:
+            stop = self.emit("mul", stop, self.atom(extent))
+        inside = tuple(map(self.atom, extents))
+        axes = tuple(range(len(inside)))
+        bounds = self.position("thread"), stop, self.position("threads")
+        loop = Loop(bounds, axes, inside)
+
+        def body(i: Value, now: Sequence[Atom]) -> Sequence[Atom]:
+            at = taken_apart(self, loop, i)
+            return (self.store(now[0], value, [at[k] for k in axes]),)
+
+        return self.loop(bounds, (array,), body)[0]
+
+
+def _arrays(eqn: Eqn) -> list[Value]:
+    """The arrays that an equation reads, its regions included."""
+    found = [v for v in values(eqn.args) if is_array(v)]
+    for region in eqn.regions:
+        for inner in walk(region):
+            found += [v for v in values(inner.args) if is_array(v)]
+    return found
