@@ -77,6 +77,16 @@ def written(x: Any) -> Any:
     return np.sum(y**3)
 
 
+@cuda.jit(device=True)
+def cubed(x: Any) -> Any:
+    return x * x * x
+
+
+def doubled(x: Any) -> Any:
+    """It calls a device function, and so does the kernel its derivative."""
+    return 2.0 * cubed(x)
+
+
 both = (0, 1)
 d_energy = gradjit.device(energy)
 d_price = gradjit.device(price, argnums=(0, 2), value=True)
@@ -92,12 +102,13 @@ d_binned = gradjit.device(binned)
 d_recurrent = gradjit.device(recurrent, "float64[100]")
 d_written = gradjit.device(written, "float64[4]")
 d_twice = gradjit.device(gradjit.hvp(rosenbrock))
+d_cubed, d_doubled = gradjit.device(cubed), gradjit.device(doubled)
 plain = gradjit.device(gradjit.jit(recurrent))
 
 
 @cuda.jit
 def numbers(x: Any, out: Any) -> None:
-    """Derivatives by numbers: four columns go in, eleven come out."""
+    """Derivatives by numbers: four columns go in, thirteen come out."""
     i = cuda.grid(1)
     if i >= x.shape[0]:
         return
@@ -107,6 +118,7 @@ def numbers(x: Any, out: Any) -> None:
     out[i, 6], out[i, 7], out[i, 8] = d_grown(x[i, 0], x[i, 3])
     out[i, 9] = d_energy(2.0)
     out[i, 10] = plain(x[i])
+    out[i, 11], out[i, 12] = d_cubed(x[i, 0]), d_doubled(x[i, 0])
 
 
 @cuda.jit
@@ -137,7 +149,7 @@ def launch(kernel: Any, threads: int, *given: Any) -> None:
 def check_numbers(rtol: float) -> None:
     """Derivatives by numbers, against those of the CPU."""
     x = np.random.default_rng(0).uniform(1.1, 2.0, (40, 4))
-    out = np.zeros((40, 11))
+    out = np.zeros((40, 13))
     launch(numbers, 40, x, out)
     by = gradjit.value_and_grad
     of_price, of_root = by(price, argnums=(0, 2)), by(root)
@@ -146,7 +158,7 @@ def check_numbers(rtol: float) -> None:
         value, slopes = of_price(s, k, v)
         size, growth = of_grown(s, b)
         want = [gradjit.grad(energy)(s), value, *slopes, *of_root(b), size, *growth]
-        want += [gradjit.grad(energy)(2.0), recurrent(row)]
+        want += [gradjit.grad(energy)(2.0), recurrent(row), 3.0 * s * s, 6.0 * s * s]
         np.testing.assert_allclose(got, want, rtol=rtol)
 
 

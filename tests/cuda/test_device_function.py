@@ -32,10 +32,16 @@ def test_kernels_compile(cc: tuple[int, int]) -> None:
 @needs_ptx
 def test_single_precision_computes_in_single_precision() -> None:
     slope = gradjit.device(p.price, argnums=(0, 2), value=True)
+    force, root = gradjit.device(p.energy), gradjit.device(p.root)
+    rows, small = gradjit.device(p.rosenbrock), gradjit.device(p.written, "float32[4]")
 
     @cuda.jit
     def kernel(x: Any, out: Any) -> None:
         out[0], out[1], out[2] = slope(x[0], x[1], x[2])
+        out[3] = force(x[0])
+        out[4] = root(x[1])
+        rows(x, out[5:])
+        small(x, out[9:])
 
     single = array(1, types.float32)
     assert ".f64" not in code(compile_kernel(kernel, (single, single), (8, 0)))

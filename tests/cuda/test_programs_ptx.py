@@ -8,13 +8,12 @@ from tests.cuda.launches import compiled
 from tests.cuda.programs import PROGRAMS
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("dtype", "cc"), [("float64", (8, 0)), ("float32", (9, 0))])
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_kernels_become_ptx(name, dtype):
+def test_kernels_become_ptx(name, dtype, cc):
     if why := ptx.reason():
         pytest.skip(why)
     program = PROGRAMS[name]
-    cc = (9, 0) if dtype == "float32" else (8, 0)
     function = gradjit.value_and_grad(program.function, program.wrt, target="cuda")
     texts = compiled(function, program.at(dtype), cc)
     assert texts
