@@ -252,9 +252,25 @@ class Launches:
 
     def _compile(self, dispatcher: Any, args: Any) -> None:
         types = tuple(dispatcher.typeof_pyval(a) for a in args)
+        _marshalled(types, args)
         if ptx.reason() == "" and (dispatcher, types) not in _compiled:
             shim.ptx(dispatcher, types, CC)
             _compiled.add((dispatcher, types))
+
+
+def _marshalled(types: Any, args: Any) -> None:
+    """Has Numba make of the arguments what it would hand to the driver."""
+    kernel = importlib.import_module("numba.cuda.dispatcher")._Kernel
+    stand_in = SimpleNamespace(extensions=[])
+    stand_in._prepare_args = functools.partial(kernel._prepare_args, stand_in)
+    for kind, a in zip(types, args, strict=True):
+        words: list[Any] = []
+        stand_in._prepare_args(kind, a, 0, [], words)
+        if getattr(a, "__cuda_ndarray__", False):
+            found = [address_of(word) for word in words]
+            extents = 2 * a.ndim
+            assert found[len(found) - extents :] == [*a.shape, *a.strides]
+            assert found[4] == address_of(a.device_ctypes_pointer)
 
 
 @dataclass(frozen=True)
