@@ -122,8 +122,7 @@ def _kind(argument: Any) -> Any:
     return (type(argument), repr(argument))  # repr tells 0.0 from -0.0, and finds nan
 
 
-# -----------------------------------------------------------------------------
-# recording
+# ---------------------------------------------------------------------------- recording
 
 
 def _record(function: Function, arguments: Sequence[Any], here: Place) -> _Graph:
@@ -195,8 +194,7 @@ def _checked(returned: tuple[Any, ...]) -> Any:
     return values[0] if values else None
 
 
-# -----------------------------------------------------------------------------
-# replaying
+# ---------------------------------------------------------------------------- replaying
 
 
 def _replay(graph: _Graph, arguments: Sequence[Any], here: Place) -> list[Any]:
