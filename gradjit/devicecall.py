@@ -9,7 +9,7 @@ be a number or an array of NumPy.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -64,8 +64,8 @@ class OnDevice(Compiled):
         kind = arrays.kind_of(device)
         with using(arrays.place_of(device)), quiet():
             params = [self._entered(call, p) for p in lowered.params]
-            found = self.kernel(*params)
-            results = found if isinstance(found, tuple) else (found,)
+            found: Any = self.kernel(*params)
+            results = cast("Sequence[Any]", found if type(found) is tuple else (found,))
             leaves = [self._leaf(r, results, call, kind) for r in lowered.results]
             leaves = arrays.leave_all(leaves, kind)
             self._written_back(call, params)
@@ -92,10 +92,11 @@ class OnDevice(Compiled):
             return call.out
         if result.source == "leaf":
             value = call.values[result.value]
-            if not result.copy or not isinstance(value, np.ndarray):
-                known = arrays.on_device(value) and result.copy
-                return copy(arrays.enter(value)) if known else call.given[result.value]
-            return value.copy()
+            if not result.copy:
+                return call.given[result.value]
+            if arrays.on_device(value):
+                return copy(arrays.enter(value))
+            return np.copy(value) if result.kind == "array" else value
         value = results[result.value]
         return copy(value) if result.copy and hasattr(value, "shape") else value
 
@@ -136,4 +137,3 @@ def _finished(result: Result, value: Any, kind: arrays.Kind) -> Any:
     if result.kind == "scalar":
         return result.dtype.type(value)
     return np.array(value, result.dtype)
-

@@ -1,4 +1,4 @@
-"""Printing a program for a GPU: its kernels, and the host's function that launches them.
+"""Printing a program for a GPU: its kernels, and the host's function around them.
 
 The module is imported like any other. Its kernels are compiled by Numba's CUDA target
 when they are first launched; the host's function is plain Python over handles of arrays
@@ -235,4 +235,3 @@ class HostPrinter(Printer):
         if len(names) == 1:
             call += "[0]"
         self.out.add(f"{', '.join(names)} = {call}")
-
