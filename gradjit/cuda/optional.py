@@ -26,6 +26,15 @@ def cupy() -> Any:
         return None
 
 
+@functools.cache
+def cublas() -> Any:
+    """CuPy's functions of cuBLAS, or None: `import cupy` does not load the library."""
+    try:
+        return None if cupy() is None else importlib.import_module("cupy.cublas")
+    except Exception:  # CuPy is there, and the library is not
+        return None
+
+
 def cupy_stream(handle: int) -> Any:
     """CuPy's object for a stream, to be entered with `with`."""
     streams = cupy().cuda
@@ -42,7 +51,7 @@ def cupy_array(a: Any) -> Any:
     low = sum(min(0, (n - 1) * s) for n, s in zip(a.shape, a.strides, strict=True))
     high = sum(max(0, (n - 1) * s) for n, s in zip(a.shape, a.strides, strict=True))
     size = high - low + a.dtype.itemsize
-    device = a.gpu_data.context.device.id
+    device = int(a.gpu_data.context.device.id)
     memory = module.cuda.UnownedMemory(address + low, size, a, device)
     pointer = module.cuda.MemoryPointer(memory, -low)
     return module.ndarray(a.shape, a.dtype, pointer, a.strides)

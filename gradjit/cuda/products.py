@@ -61,7 +61,7 @@ def _shape_of(a: Any, b: Any) -> Extents:
 
 def _is_cublas(out: Any, a: Any, b: Any) -> bool:
     """Whether CuPy's products can do it: floats of one type, on extents that fit."""
-    if optional.cupy() is None or out.dtype.char not in "fd":
+    if optional.cublas() is None or out.dtype.char not in "fd":
         return False
     if not (a.dtype == b.dtype == out.dtype and a.size and b.size):
         return False
@@ -71,27 +71,27 @@ def _is_cublas(out: Any, a: Any, b: Any) -> bool:
 
 
 def _cublas(out: Any, a: Any, b: Any, keep: bool) -> None:
-    cupy = optional.cupy()
     if max(a.ndim, b.ndim) > 2:
-        _stacked(cupy, out, a, b, keep)
+        _stacked(out, a, b, keep)
         return
+    cublas = optional.cublas()
     beta = 1.0 if keep else 0.0
     if max(a.ndim, b.ndim) == 1:
         a, out = reshape(a, (1, -1)), flat(out)
     to, left, right = (optional.cupy_array(_dense(x)) for x in (out, a, b))
     if b.ndim == 1:
-        cupy.cublas.gemv("N", 1.0, left, right, beta, to)
+        cublas.gemv("N", 1.0, left, right, beta, to)
     elif a.ndim == 1:
-        cupy.cublas.gemv("T", 1.0, right, left, beta, to)
+        cublas.gemv("T", 1.0, right, left, beta, to)
     else:
-        cupy.cublas.gemm("N", "N", left, right, out=to, alpha=1.0, beta=beta)
+        cublas.gemm("N", "N", left, right, out=to, alpha=1.0, beta=beta)
 
 
-def _stacked(cupy: Any, out: Any, a: Any, b: Any, keep: bool) -> None:
+def _stacked(out: Any, a: Any, b: Any, keep: bool) -> None:
     """A stack of products; CuPy has no accumulating one, so the sum is ours."""
     target = empty(tuple(out.shape), out.dtype) if keep else out
     arrays = [optional.cupy_array(x) for x in (a, b, target)]
-    cupy.matmul(arrays[0], arrays[1], out=arrays[2])
+    optional.cupy().matmul(arrays[0], arrays[1], out=arrays[2])
     if keep:
         launch = kernels.add_to[elements(out.size)]
         launch(out.size, flat(target), flat(out))

@@ -14,6 +14,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
+
+from gradjit.cuda import optional
 
 
 class UnownedMemory:
@@ -93,7 +96,6 @@ class Cupy:
             using_allocator=self.using_allocator,
         )
         self.allocator = self.alloc
-        self.cublas = SimpleNamespace(gemm=self.gemm, gemv=self.gemv)
 
     def entered(self, ptr: int) -> Any:
         @contextmanager
@@ -180,3 +182,12 @@ class Cupy:
         for array, k in zip(arrays, found, strict=True):
             array.seen[...] = k
         return tuple(arrays)
+
+
+def installed(driver: Any, monkeypatch: pytest.MonkeyPatch) -> Cupy:
+    """The module in CuPy's place."""
+    made = Cupy(driver)
+    cublas = SimpleNamespace(gemm=made.gemm, gemv=made.gemv)
+    monkeypatch.setattr(optional, "cupy", lambda: made)
+    monkeypatch.setattr(optional, "cublas", lambda: cublas)
+    return made

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +18,7 @@ from gradjit.cuda import device as dev
 from gradjit.cuda.array import Kind
 from gradjit.errors import CudaTransferWarning, GradjitError, UnsupportedError
 from tests.cuda import faked
-from tests.cuda.fake_cupy import Cupy
+from tests.cuda.fake_cupy import Cupy, installed
 from tests.cuda.fake_cupy import ndarray as CupyArray
 
 STREAM = 0x51
@@ -101,10 +101,8 @@ def libraries(driver: faked.Driver, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def cupy(driver: faked.Driver, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cupy]:
-    made = Cupy(driver)
-    monkeypatch.setattr(optional, "cupy", lambda: made)
-    return made
+def cupy(driver: faked.Driver, monkeypatch: pytest.MonkeyPatch) -> Cupy:
+    return installed(driver, monkeypatch)
 
 
 def device_array(a: Any) -> Any:

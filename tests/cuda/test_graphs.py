@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradjit.cuda import array, buffers, geometry, graphs, optional, place, pool
+from gradjit.cuda import array, buffers, geometry, graphs, place, pool
 from gradjit.cuda import device as dev
 from gradjit.cuda.place import Place
 from gradjit.cuda.shim import cuda
 from tests.cuda import faked
-from tests.cuda.fake_cupy import Cupy
+from tests.cuda.fake_cupy import installed
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -227,8 +227,7 @@ def test_by_called(bindings: faked.Bindings, driver: faked.Driver) -> None:
 def test_temporaries_of_cupy(
     bindings: faked.Bindings, driver: faked.Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cupy = Cupy(driver)
-    monkeypatch.setattr(optional, "cupy", lambda: cupy)
+    cupy = installed(driver, monkeypatch)
 
     addresses: list[int] = []
 

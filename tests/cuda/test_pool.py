@@ -7,12 +7,12 @@ import gc
 import numpy as np
 import pytest
 
-from gradjit.cuda import buffers, optional, place, pool
+from gradjit.cuda import buffers, place, pool
 from gradjit.cuda import device as dev
 from gradjit.cuda.place import Place
 from gradjit.cuda.pool import Pool
 from tests.cuda import faked
-from tests.cuda.fake_cupy import Cupy
+from tests.cuda.fake_cupy import installed
 
 
 class Memory:
@@ -117,8 +117,7 @@ def test_full_device(here: Place, driver: faked.Driver) -> None:
 
 
 def test_pool_of_cupy(driver: faked.Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    cupy = Cupy(driver)
-    monkeypatch.setattr(optional, "cupy", lambda: cupy)
+    cupy = installed(driver, monkeypatch)
     with place.using(place.at(0x51)):
         driver.log.clear()
         a = dev.zeros(100)

@@ -10,7 +10,7 @@ import pytest
 from gradjit.cuda import buffers, kernels, optional, place
 from gradjit.cuda import device as dev
 from tests.cuda import faked
-from tests.cuda.fake_cupy import Cupy
+from tests.cuda.fake_cupy import Cupy, installed
 
 Array = np.ndarray[Any, Any]
 
@@ -93,9 +93,7 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def cupy(driver: faked.Driver, monkeypatch: pytest.MonkeyPatch) -> Cupy:
-    made = Cupy(driver)
-    monkeypatch.setattr(optional, "cupy", lambda: made)
-    return made
+    return installed(driver, monkeypatch)
 
 
 @pytest.mark.parametrize("pair", OPERANDS, ids=name)
@@ -141,4 +139,14 @@ def test_dtypes_that_cublas_has_not(cupy: Cupy, small_tiles: None) -> None:
         assert (buffers.to_host(whole) == a @ a.T).all()
         assert buffers.to_host(mixed).dtype == np.float64
         assert (buffers.to_host(mixed) == a @ b).all()
+    assert {name for name, _ in cupy.log} == {"alloc"}
+
+
+def test_cupy_without_cublas(
+    cupy: Cupy, small_tiles: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optional, "cublas", lambda: None)
+    with place.using(place.at(0)):
+        out = dev.matmul(buffers.to_device(random(2, 3)), buffers.to_device(random(3)))
+        np.testing.assert_allclose(buffers.to_host(out), random(2, 3) @ random(3))
     assert {name for name, _ in cupy.log} == {"alloc"}
