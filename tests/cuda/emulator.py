@@ -185,7 +185,9 @@ class Frame:
             value = self.value(name)
             return value if isinstance(value, float) else _unpacked(value, width)
         found = self.bits(name, width)
-        return found - (1 << width) if kind[0] == "s" and found >> (width - 1) else found
+        return (
+            found - (1 << width) if kind[0] == "s" and found >> (width - 1) else found
+        )
 
     def write(self, name: str, value: Any) -> None:
         """Set a register: bits become what its class holds."""
@@ -196,7 +198,9 @@ class Frame:
         elif name.startswith("%f"):
             value = single(value) if isinstance(value, float) else _unpacked(value, 32)
         elif not name.startswith("%p") or name.startswith("%pd"):
-            mask = 16 if name.startswith("%rs") else 64 if name.startswith(_WIDE) else 32
+            mask = (
+                16 if name.startswith("%rs") else 64 if name.startswith(_WIDE) else 32
+            )
             value = int(value) & ((1 << mask) - 1)
         self.registers[name] = value
 
@@ -303,7 +307,9 @@ _WIDE = ("%rd", "%SP")
 
 def _unpacked(bits: int, width: int) -> float:
     code = "d" if width == 64 else "f"
-    return struct.unpack(code, (bits & ((1 << width) - 1)).to_bytes(width // 8, "little"))[0]
+    return struct.unpack(
+        code, (bits & ((1 << width) - 1)).to_bytes(width // 8, "little")
+    )[0]
 
 
 def _compared(how: str, a: Any, b: Any) -> bool:
@@ -311,7 +317,7 @@ def _compared(how: str, a: Any, b: Any) -> bool:
     if how in ("nan", "num"):
         return unordered == (how == "nan")
     if how == "neu" or how == "ne":
-        return unordered and how == "neu" or (not unordered and a != b)
+        return how == "neu" if unordered else a != b
     plain = how.removesuffix("u") if how.endswith("u") else how
     if unordered:
         return how.endswith("u")
