@@ -110,7 +110,11 @@ class Gpu:
         return 2.0 * size / sampled(way, self, FULL)[1]
 
     def free(self) -> None:
-        """Give back what the pools of others keep."""
+        """Give back what pools keep."""
+        from gradjit.cuda import pool
+
+        self.synchronize()
+        pool.clear()
         if self.arrays is not None:
             self.arrays.get_default_memory_pool().free_all_blocks()
 

@@ -54,9 +54,16 @@ def peer_way(name: str, program: Program, args: Any, device: str = "cuda") -> Wa
 
 
 def our_way(program: Program, args: Any, gpu: Gpu) -> Way:
+    """A call on arrays of the device; waiting for it raises what its kernels found."""
+    from gradjit.cuda import synchronize
+
     transformed = program.ours("cuda")
     inputs = each(args, gpu.put)
-    return Way(lambda: transformed(*inputs), lambda result: each(result, gpu.host))
+    return Way(
+        lambda: transformed(*inputs),
+        lambda result: each(result, gpu.host),
+        lambda result: synchronize(),
+    )
 
 
 @dataclasses.dataclass(slots=True)

@@ -13,7 +13,7 @@ from gradjit.errors import CudaTransferWarning
 
 if TYPE_CHECKING:
     from gradjit.cuda import pool
-    from gradjit.cuda.buffers import to_device
+    from gradjit.cuda.array import to_device
     from gradjit.cuda.shim import require
     from gradjit.cuda.status import synchronize
 
@@ -22,7 +22,7 @@ __all__ = ["CudaTransferWarning", "pool", "require", "synchronize", "to_device"]
 _LATER = {
     "require": "gradjit.cuda.shim",
     "synchronize": "gradjit.cuda.status",
-    "to_device": "gradjit.cuda.buffers",
+    "to_device": "gradjit.cuda.array",
 }
 
 

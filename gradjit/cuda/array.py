@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from gradjit.cuda import buffers, dlpack, optional, status, views
+from gradjit.cuda import buffers, dlpack, graphs, optional, status, views
 from gradjit.cuda.place import Place, at, current, using
-from gradjit.cuda.shim import SIMULATED, cuda
+from gradjit.cuda.shim import SIMULATED, cuda, require
 from gradjit.errors import CudaTransferWarning, GradjitError, UnsupportedError
 
 _LEGACY = 1  # the default stream, as DLPack and the array interface name it
@@ -110,16 +110,39 @@ def _stream(kind: Kind, device: int | None) -> int:
     return 0
 
 
-def called(function: Callable[..., Sequence[Any]], values: Sequence[Any]) -> list[Any]:
+def called(
+    function: Callable[..., Sequence[Any]],
+    values: Sequence[Any],
+    record: bool = False,
+) -> list[Any]:
     """Calls a function of device arrays with arrays of any kind, and numbers.
 
     Args:
         function: Takes device arrays and numbers, and returns a sequence of them.
         values: The caller's arguments.
+        record: Whether calls are recorded as CUDA graphs (`graphs.captured`).
     """
     with using(place_of(values)):
         arguments = [enter(value) if is_array(value) else value for value in values]
-        return leave_all(function(*arguments), kind_of(values))
+        run = graphs.captured(function, arguments) if record else function(*arguments)
+        return leave_all(run, kind_of(values))
+
+
+def to_device(value: Any) -> Any:
+    """Moves a NumPy array to the device, once, for calls that then find it there.
+
+    Args:
+        value: The array, or what `np.asarray` takes.
+
+    Returns:
+        Numba's device array, on the current device.
+
+    Raises:
+        GradjitError: There is no device, or something else is missing.
+    """
+    require()
+    with using(current()):
+        return buffers.to_device(np.asarray(value))
 
 
 # ---------------------------------------------------------------------------------- in

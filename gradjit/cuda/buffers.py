@@ -60,11 +60,12 @@ def copy(a: Any) -> Any:
     """A new C-contiguous array with the elements of another one."""
     out = empty(tuple(a.shape), a.dtype)
     if out.size:
-        _copy_into(out, a)
+        copy_into(out, a)
     return out
 
 
-def _copy_into(out: Any, a: Any) -> None:
+def copy_into(out: Any, a: Any) -> None:
+    """Copies elements into a C-contiguous array of the same shape and dtype."""
     if a.is_c_contiguous():
         if SIMULATED:
             out[...] = a._ary

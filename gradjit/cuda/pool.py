@@ -36,12 +36,17 @@ class Block:
         size: How many bytes it has.
     """
 
-    __slots__ = ("__weakref__", "_memory", "address", "size")
+    __slots__ = ("__weakref__", "_memory", "_pool", "address", "size")
 
-    def __init__(self, address: int, size: int, memory: Memory | None) -> None:
-        self.address = address
+    def __init__(self, pool: Pool, memory: Memory, size: int) -> None:
+        self.address = memory.device_pointer_value or 0
         self.size = size
-        self._memory = memory  # what is freed with the block
+        self._pool = pool
+        self._memory = memory
+
+    def __del__(self) -> None:
+        # At any point of any thread, even of one that holds the pool's lock.
+        self._pool.given_back(self.size, self._memory)
 
 
 class Pool:
@@ -56,8 +61,6 @@ class Pool:
         self._source = source
         self._keep = keep
         self._free: dict[int, list[Memory]] = {}
-        # A finaliser may run at any point of any thread, even of one that holds the
-        # lock: all that it does is to append here.
         self._returned: deque[tuple[int, Memory | None]] = deque()
         self._lock = threading.Lock()
         self._used = self._reserved = self._peak = 0
@@ -80,11 +83,11 @@ class Pool:
         with self._lock:
             self._used += size
             self._peak = max(self._peak, self._used)
-        freed, kept = (None, memory) if self._keep else (memory, None)
-        block = Block(memory.device_pointer_value or 0, size, freed)
-        back = weakref.finalize(block, self._returned.append, (size, kept))
-        back.atexit = False  # at exit, the driver may be gone before
-        return block
+        return Block(self, memory, size)
+
+    def given_back(self, size: int, memory: Memory) -> None:
+        """Takes memory back, without a lock."""
+        self._returned.append((size, memory if self._keep else None))
 
     def _new(self, size: int) -> Memory:
         try:

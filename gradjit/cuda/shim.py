@@ -57,8 +57,8 @@ def _link_once() -> None:
     """Have each device function linked into a kernel once.
 
     One that a kernel reaches by two ways, a reduction over the block that it calls and
-    one over the grid that it calls too, is listed twice. NVVM merges such functions, but
-    not the shared memory that belongs to them, and refuses the kernel.
+    one over the grid that it calls too, is listed twice. NVVM merges such functions,
+    but not the shared memory that belongs to them, and refuses the kernel.
     """
     from numba.cuda import codegen  # pyright: ignore
 
@@ -85,8 +85,13 @@ def require() -> None:
         _ = cuda.jit  # raises
     if SIMULATED or cuda.is_available():
         return
-    what = f'target="cuda" finds no CUDA device: {cuda.cuda_error()}'
-    raise GradjitError(what, hint=_HINT)
+    error = cuda.cuda_error()
+    if error is None:
+        what = 'target="cuda" needs the CUDA compiler NVVM, which is not found'
+        raise GradjitError(what, hint=_HINT)
+    reason = next(iter(str(error).strip().splitlines()), "no reason given")
+    what = f'target="cuda" needs an NVIDIA GPU with its driver: {reason}'
+    raise GradjitError(what, hint=f"On a machine that has them: {_HINT}")
 
 
 @functools.cache

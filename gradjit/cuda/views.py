@@ -6,13 +6,15 @@ The simulator's wraps a NumPy array, and knows no addresses.
 
 from __future__ import annotations
 
+import functools
+import inspect
 from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gradjit.cuda.place import Place
+from gradjit.cuda.place import Place, current
 from gradjit.cuda.shim import SIMULATED, cuda, device_array_class, pointer_class
 
 Extents = tuple[int, ...]
@@ -23,12 +25,30 @@ def new(place: Place, shape: Extents, dtype: DTypeLike) -> Any:
     kind = np.dtype(dtype)
     if SIMULATED:
         return cuda.device_array(shape, kind)
+    strides = contiguous(shape, kind.itemsize)
     nbytes = prod(shape) * kind.itemsize
     if nbytes == 0:
-        return placed(place, 0, None, shape, contiguous(shape, kind.itemsize), kind)
+        return _made(place, 0, None, 0, (shape, strides, kind))
     block = place.pool.take(nbytes)
-    strides = contiguous(shape, kind.itemsize)
-    return placed(place, block.address, block, shape, strides, kind)
+    made = _made(place, block.address, block, nbytes, (shape, strides, kind))
+    if _keeps_type():
+        # What Numba works out for each array anew, longer than it takes to make it.
+        made.__dict__["_numba_type_"] = _type_of(kind, len(shape))
+    return made
+
+
+@functools.cache
+def _keeps_type() -> bool:
+    """Whether an array keeps its Numba type, as numba-cuda's does, once it is asked."""
+    found = inspect.getattr_static(device_array_class(), "_numba_type_", None)
+    return isinstance(found, functools.cached_property)
+
+
+@functools.cache
+def _type_of(dtype: np.dtype[Any], ndim: int) -> Any:
+    """The Numba type of a new array."""
+    form = ((1,) * ndim, (dtype.itemsize,) * ndim, dtype)
+    return _made(current(), 0, None, dtype.itemsize, form)._numba_type_
 
 
 def placed(
@@ -39,15 +59,18 @@ def placed(
     strides: Extents,
     dtype: np.dtype[Any],
 ) -> Any:
-    """An array at an address of the device, which keeps `owner` alive.
-
-    An owner that is not Numba's memory is handed on to views of the array; those of
-    Numba's own memory hold a weak reference.
-    """
+    """An array at an address of the device, which keeps `owner` alive."""
     size = prod(shape) and spanned(shape, strides, dtype.itemsize)[1]
+    return _made(place, address, owner, size, (shape, strides, dtype))
+
+
+def _made(place: Place, address: int, owner: Any, size: int, form: Any) -> Any:
+    # An owner that is not Numba's memory is handed on to views of the array; those of
+    # Numba's own memory hold a weak reference.
     memory = cuda.MemoryPointer(
         place.context, pointer_class()(address), size, owner=owner
     )
+    shape, strides, dtype = form
     made = device_array_class()
     return made(shape, strides, dtype, stream=place.bound, gpu_data=memory)
 

@@ -56,6 +56,7 @@ def _launched(host: Offload, eqn: Eqn, judged: Verdict, arrays: bool) -> bool:
     If it could not, and there are arrays in it, the host runs it.
     """
     if any(e.op.name == "contract" for e in walk(eqn.regions[0])):
+        host.demote(eqn)
         return False
     launch = launch_rows if has_rows(eqn) else launch_items
     undo = host.mark()
@@ -65,6 +66,7 @@ def _launched(host: Offload, eqn: Eqn, judged: Verdict, arrays: bool) -> bool:
         if not arrays:
             raise
         undo()
+        host.demote(eqn)
         return False
     return True
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 LOCAL = 1024
 
 Bounds = tuple[Atom, Atom, Atom]
+Element = Callable[[Sequence[Atom]], Atom]
 
 
 class Kernel:
@@ -41,6 +42,7 @@ class Kernel:
         actuals: What it is launched with, parameter by parameter.
         written: Parameters that it writes into, with their last versions.
         shared: Arrays that several threads add to.
+        extents: Of the arrays that it makes, as the program has them.
         loc: The line of the user that it stands for.
     """
 
@@ -53,6 +55,7 @@ class Kernel:
         self.actuals: list[Atom] = []
         self.written: dict[Value, Atom] = {}
         self.shared: set[Atom] = set()
+        self.extents: dict[Atom, tuple[Atom, ...]] = {}
         self.loc = loc
         self._imported: dict[Atom, Value] = {}
         if host.raises:
@@ -265,19 +268,36 @@ class Kernel:
         raise AssertionError
 
     def emptied(self, eqn: Eqn) -> None:
-        self.mapping[eqn.out] = self.new_array(eqn, eqn.out, eqn.args)
+        self.mapping[eqn.out] = self.own_array(eqn, eqn.args)
 
     def filled(self, eqn: Eqn) -> None:
         value, *extents = eqn.args
-        array = self.new_array(eqn, eqn.out, extents)
-        self.mapping[eqn.out] = self.fill(array, extents, self.atom(value))
+        array = self.own_array(eqn, extents)
+        number = self.atom(value)
+        self.mapping[eqn.out] = self.fill(array, extents, lambda at: number)
 
-    def fill(self, array: Atom, extents: Sequence[Atom], value: Atom) -> Atom:
-        """An array with the same number everywhere."""
+    def own_array(self, eqn: Eqn, extents: Sequence[Atom]) -> Atom:
+        """A new array whose extents are remembered."""
+        self.extents[self.host.memory.root(eqn.out)] = tuple(extents)
+        return self.new_array(eqn, eqn.out, extents)
+
+    def copied_array(self, eqn: Eqn) -> None:
+        """A copy of an array that has been made here."""
+        extents = self.extents.get(self.host.memory.root(eqn.args[0]))
+        if extents is None:
+            self.refuse(eqn, "a copy of an array")
+        source = self.atom(eqn.args[0])
+        array = self.own_array(eqn, extents)
+        self.mapping[eqn.out] = self.fill(
+            array, extents, lambda at: self.load(source, at)
+        )
+
+    def fill(self, array: Atom, extents: Sequence[Atom], value: Element) -> Atom:
+        """An array with a number at each place."""
 
         def level(k: int, at: tuple[Atom, ...], now: Atom) -> Atom:
             if k == len(extents):
-                return self.store(now, value, at)
+                return self.store(now, value(at), at)
             (end,) = self.loop(
                 (index(0), self.atom(extents[k]), index(1)),
                 (now,),
@@ -306,7 +326,7 @@ class Kernel:
     def refused(self, eqn: Eqn) -> None:
         self.refuse(eqn, _WORDS.get(eqn.op.name, f"the operation {eqn.op.name}"))
 
-    def refuse(self, eqn: Eqn, what: str) -> None:
+    def refuse(self, eqn: Eqn, what: str) -> NoReturn:
         raise UnsupportedError(
             f'{what} is not supported inside of a loop that target="cuda" runs with a'
             " thread for each iteration",
@@ -333,7 +353,6 @@ def _drop(kernel: Kernel, eqn: Eqn) -> None:
 _WORDS = {
     "contract": "a matrix product",
     "nonzero": "np.nonzero, or a mask as an index,",
-    "copy": "a copy of an array",
     "reshape": "reshaping an array",
 }
 _TAKEN: dict[str, Callable[[Kernel, Eqn], None]] = {
@@ -347,6 +366,6 @@ _TAKEN: dict[str, Callable[[Kernel, Eqn], None]] = {
     "push": lambda k, e: k.pushed(e),
     "contract": lambda k, e: k.refused(e),
     "nonzero": lambda k, e: k.refused(e),
-    "copy": lambda k, e: k.refused(e),
+    "copy": lambda k, e: k.copied_array(e),
     "reshape": lambda k, e: k.refused(e),
 }

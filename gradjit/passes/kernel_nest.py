@@ -135,7 +135,8 @@ class KernelNest:
         if is_search(writer):
             kernel.refuse(self.eqn, f"{writer.kind} over some axes")
         array = kernel.new_array(self.eqn, made, kept)
-        return [kernel.fill(array, kept, identity(writer.kind, made.type.dtype))]
+        start = identity(writer.kind, made.type.dtype)
+        return [kernel.fill(array, kept, lambda at: start)]
 
     def identities(self, k: int) -> list[Atom]:
         """The numbers that a reduction starts with."""

@@ -22,7 +22,7 @@ from gradjit.ops.region import Writer
 from gradjit.passes.alias import is_array, overwritten
 from gradjit.passes.grids import GridKernel, fold
 from gradjit.passes.independent import Kind
-from gradjit.passes.kernel import Kernel
+from gradjit.passes.kernel import Element, Kernel
 from gradjit.passes.kernel_nest import (
     KernelNest,
     Loop,
@@ -37,7 +37,19 @@ if TYPE_CHECKING:
 # A nest of fewer elements is not worth a block.
 _FEW = 16
 _IN_ROWS = frozenset(
-    {"dim", "index", "map_", "check", "empty", "full", "for_", "if_", "store", "add_at"}
+    {
+        "dim",
+        "index",
+        "map_",
+        "check",
+        "empty",
+        "full",
+        "copy",
+        "for_",
+        "if_",
+        "store",
+        "add_at",
+    }
 )
 
 
@@ -355,7 +367,7 @@ class RowKernel(LoopKernel):
         if not self.b.frames[1:]:  # arithmetic in front of the loop
             super().take(eqn)
             return
-        if name in ("map_", "store", "add_at", "index", "full"):
+        if name in ("map_", "store", "add_at", "index", "full", "copy"):
             self.before(eqn)
         if name in ("store", "add_at"):
             self.single(eqn)
@@ -434,7 +446,7 @@ class RowKernel(LoopKernel):
         name = names[0] if len(axes) == 1 else "at"
         return Loop((start, stop, step), axes, extents, name)
 
-    def fill(self, array: Atom, extents: Sequence[Atom], value: Atom) -> Atom:
+    def fill(self, array: Atom, extents: Sequence[Atom], value: Element) -> Atom:
         """The threads fill an array together."""
         stop: Atom = index(1)
         for extent in extents:
@@ -445,8 +457,9 @@ class RowKernel(LoopKernel):
         loop = Loop(bounds, axes, inside)
 
         def body(i: Value, now: Sequence[Atom]) -> Sequence[Atom]:
-            at = taken_apart(self, loop, i)
-            return (self.store(now[0], value, [at[k] for k in axes]),)
+            places = taken_apart(self, loop, i)
+            at = [places[k] for k in axes]
+            return (self.store(now[0], value(at), at),)
 
         return self.loop(bounds, (array,), body)[0]
 

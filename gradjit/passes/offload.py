@@ -59,7 +59,8 @@ def offload(graph: Graph) -> Offloaded:
     """
     host = Offload(graph)
     block = host.program(graph)
-    if not _is_parallel(block):
+    arrays = any(isinstance(p.type, ArrayType) for p in graph.block.params)
+    if not _is_parallel(block) and (host.sequential or not arrays):
         _refuse_scalars(graph, host.sequential)
     name = graph.name
     return Offloaded(
@@ -125,6 +126,7 @@ class Offload:
         self.facts = gather_facts(graph.block)
         self.memory = Memory(graph.block)
         self.verdicts: dict[Eqn, Verdict] = {}
+        self.program_block = graph.block
         self.device = device_numbers(graph.block, lambda e: regions.verdict(self, e))
         self.raises = self._may_raise(graph.block)
         self._scratch: dict[str, Value] = {}
@@ -155,6 +157,12 @@ class Offload:
         return self.state.late
 
     # -------------------------------------------------------------------- program
+
+    def demote(self, eqn: Eqn) -> None:
+        """Let the host run a loop that could be no kernel."""
+        self.verdicts[eqn] = Verdict(reason="it is no kernel")
+        more = device_numbers(self.program_block, lambda e: regions.verdict(self, e))
+        self.device |= more
 
     def mark(self) -> Callable[[], None]:
         """What undoes all that is done from now on."""

@@ -147,7 +147,6 @@ def lower_device(
     # What is independent is seen once more; a claim would keep loops apart.
     graph = stages.keep("fuse", serialise(graph), "program")
     graph = stages.keep("scalarise", eliminate(scalarise(graph)), "program")
-    graph = stages.keep("stagger", stagger(graph), "program")
     graph = stages.keep("unroll", unroll(graph), "program")
     graph = stages.keep("settle", settle(graph), "program")
     graph = stages.keep("turn", eliminate(turn(graph)), "program")

@@ -1,12 +1,14 @@
 """CuPy as far as the runtime calls it, on the memory of `faked`.
 
-Each function does by NumPy what CuPy's documentation says, and asserts what CuPy asserts:
-`cublas.gemv` takes contiguous vectors of one dtype, `gemm` no result with other strides.
+Each function does by NumPy what CuPy's documentation says, and asserts what CuPy
+asserts: `cublas.gemv` takes contiguous vectors of one dtype, `gemm` no result with
+other strides.
 """
 
 from __future__ import annotations
 
 import ctypes
+import weakref
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -88,7 +90,9 @@ class Cupy:
             ExternalStream=self.entered,
             get_current_stream=lambda device: Stream(self.current),
             alloc=self.alloc,
+            using_allocator=self.using_allocator,
         )
+        self.allocator = self.alloc
         self.cublas = SimpleNamespace(gemm=self.gemm, gemv=self.gemv)
 
     def entered(self, ptr: int) -> Any:
@@ -113,12 +117,23 @@ class Cupy:
     def alloc(self, size: int) -> MemoryPointer:
         self.log.append(("alloc", self.current))
         buffer = (ctypes.c_char * size)()
-        mem = UnownedMemory(ctypes.addressof(buffer), size, buffer, 0)
+        address = ctypes.addressof(buffer)
+        mem = UnownedMemory(address, size, None, 0)
+        self.driver.memory[address] = buffer
+        weakref.finalize(mem, self.driver.memory.pop, address)
         return MemoryPointer(mem, 0)
+
+    @contextmanager
+    def using_allocator(self, allocator: Any) -> Any:
+        before, self.allocator = self.allocator, allocator
+        try:
+            yield
+        finally:
+            self.allocator = before
 
     def empty(self, shape: Any, dtype: Any) -> ndarray:
         size = max(1, int(np.prod(shape)) * np.dtype(dtype).itemsize)
-        return ndarray(shape, dtype, self.alloc(size))
+        return ndarray(shape, dtype, self.allocator(size))
 
     def gemm(
         self,

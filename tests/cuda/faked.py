@@ -1,9 +1,10 @@
-"""A CUDA device of host memory: the driver's functions as far as the runtime calls them.
+"""A CUDA device of host memory: the driver's functions, as far as they are called.
 
-`numba.cuda` itself is the real one, with its device arrays, contexts and streams; what it
-calls of the driver is done on host memory, at once. A launch runs the kernel's Python
-function by Numba's simulator on arrays at the same addresses, after compiling it to PTX
-for the types of its arguments, so that what a device would compile has been compiled.
+`numba.cuda` itself is the real one, with its device arrays, contexts and streams; what
+it calls of the driver is done on host memory, at once. A launch runs the kernel's
+Python function by Numba's simulator on arrays at the same addresses, after compiling it
+to PTX for the types of its arguments, so that what a device would compile has been
+compiled.
 
 What is asynchronous on a device is not here: order and waiting are recorded in `log`.
 """
@@ -18,6 +19,8 @@ import sys
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -45,6 +48,23 @@ class Driver:
         self.log: list[Any] = []
         self.limit = FREE
         self.events = 0
+        self.capturing: dict[int, list[Any]] = {}  # by stream, what was recorded
+
+    def run(self, stream: Any, name: Any, work: Any) -> None:
+        """Does what is launched on a stream, or records it."""
+        handle = handle_of(stream)
+        if handle in self.capturing:
+            self.capturing[handle].append(work)
+            return
+        self.log.append((name, handle))
+        work()
+
+    def check(self, address: int, size: int) -> None:
+        """Device memory is read and written only where there is some."""
+        for start, buffer in self.memory.items():
+            if start <= address and address + size <= start + len(buffer):
+                return
+        raise AssertionError(f"{size} bytes at {address:x} are not allocated")
 
     def allocated(self) -> int:
         return sum(len(buffer) for buffer in self.memory.values())
@@ -115,12 +135,23 @@ class Driver:
         self._copy(to, a, size)
 
     def cuMemcpyDtoDAsync(self, to: Any, a: Any, size: int, stream: Any) -> None:
-        self.log.append(("copy", handle_of(stream)))
-        self._copy(to, a, size)
+        target, source = address_of(to), address_of(a)
+
+        def work() -> None:
+            self.check(target, size)
+            self.check(source, size)
+            ctypes.memmove(target, source, size)
+
+        self.run(stream, "copy", work)
 
     def cuMemsetD8Async(self, to: Any, value: int, size: int, stream: Any) -> None:
-        self.log.append(("memset", handle_of(stream)))
-        ctypes.memset(address_of(to), value, size)
+        target = address_of(to)
+
+        def work() -> None:
+            self.check(target, size)
+            ctypes.memset(target, value, size)
+
+        self.run(stream, "memset", work)
 
 
 # Functions of which the ctypes binding passes the result by reference.
@@ -196,28 +227,28 @@ _compiled: set[Any] = set()  # kernels with types of arguments
 
 
 class Launches:
-    """Runs kernels by the simulator; records their names, grids, blocks and streams."""
+    """Runs kernels by the simulator, or records them, after compiling them."""
 
-    def __init__(self, log: list[Any]) -> None:
-        self.log = log
+    def __init__(self, driver: Driver) -> None:
+        self.driver = driver
 
     def call(
         self, dispatcher: Any, args: Any, grid: Any, block: Any, stream: Any
     ) -> None:
         name = dispatcher.py_func.__name__
-        self.log.append(("launch", name, handle_of(stream)))
         assert min(grid) > 0, f"{name}: grid {grid}"
         assert max(grid[1:]) <= 65535, f"{name}: grid {grid}"
         assert np.prod(block) <= 1024, f"{name}: block {block}"
         self._compile(dispatcher, args)
-        simulated = importlib.import_module("numba.cuda.simulator.kernel")
-        kernel = simulated.FakeCUDAKernel(dispatcher.py_func, device=False)
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(1e-4)  # the simulator waits for its threads in a loop
-        try:
-            kernel[grid, block](*[host(a) for a in args])
-        finally:
-            sys.setswitchinterval(interval)
+        given = [described(a) for a in args]
+
+        def work() -> None:
+            for a in given:
+                if isinstance(a, Described) and a.size:
+                    self.driver.check(a.low, a.size)
+            _simulate(dispatcher.py_func, grid, block, given)
+
+        self.driver.run(stream, ("launch", name), work)
 
     def _compile(self, dispatcher: Any, args: Any) -> None:
         types = tuple(dispatcher.typeof_pyval(a) for a in args)
@@ -226,24 +257,119 @@ class Launches:
             _compiled.add((dispatcher, types))
 
 
-def host(a: Any) -> Any:
-    """A device array as the simulator's on the same memory; others as they are."""
+@dataclass(frozen=True)
+class Described:
+    """An array at an address, as a kernel gets it: it keeps nothing alive."""
+
+    low: int
+    size: int
+    before: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: Any
+
+    def seen(self) -> Any:
+        if self.size == 0:
+            return np.empty(self.shape, self.dtype)
+        buffer = (ctypes.c_char * self.size).from_address(self.low)
+        return np.ndarray(self.shape, self.dtype, buffer, self.before, self.strides)
+
+
+def described(a: Any) -> Any:
+    """Where a device array is; other values as they are."""
     if not getattr(a, "__cuda_ndarray__", False):
         return a
-    fake = importlib.import_module("numba.cuda.simulator.cudadrv.devicearray")
-    return fake.FakeCUDAArray(seen(a))
+    shape, strides = tuple(a.shape), tuple(a.strides)
+    if a.size == 0:
+        return Described(0, 0, 0, shape, strides, a.dtype)
+    steps = [(n - 1) * s for n, s in zip(shape, strides, strict=True)]
+    before = -sum(min(0, step) for step in steps)
+    size = before + sum(max(0, step) for step in steps) + a.dtype.itemsize
+    low = address_of(a.device_ctypes_pointer) - before
+    return Described(low, size, before, shape, strides, a.dtype)
 
 
 def seen(a: Any) -> Any:
     """The memory of a device array, as a NumPy array."""
-    if a.size == 0:
-        return np.empty(a.shape, a.dtype)
-    described = a.__cuda_array_interface__
-    steps = [(n - 1) * s for n, s in zip(a.shape, a.strides, strict=True)]
-    low = sum(min(0, step) for step in steps)
-    size = sum(max(0, step) for step in steps) - low + a.dtype.itemsize
-    buffer = (ctypes.c_char * size).from_address(described["data"][0] + low)
-    return np.ndarray(a.shape, a.dtype, buffer, -low, a.strides)
+    return described(a).seen()
+
+
+def _simulate(function: Any, grid: Any, block: Any, args: Any) -> None:
+    """Runs a kernel's function by Numba's simulator."""
+    kernels = importlib.import_module("numba.cuda.simulator.kernel")
+    arrays = importlib.import_module("numba.cuda.simulator.cudadrv.devicearray")
+    given = [
+        arrays.FakeCUDAArray(a.seen()) if isinstance(a, Described) else a for a in args
+    ]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-4)  # the simulator waits for its threads in a loop
+    try:
+        kernels.FakeCUDAKernel(function, device=False)[grid, block](*given)
+    finally:
+        sys.setswitchinterval(interval)
+
+
+class Bindings:
+    """`cuda.bindings.driver` as far as graphs need it: codes before results.
+
+    Attributes:
+        fails: The name of a function that fails.
+        alive: Graphs that are not destroyed.
+    """
+
+    CUstream_flags = SimpleNamespace(CU_STREAM_NON_BLOCKING=1)
+    CUstreamCaptureMode = SimpleNamespace(CU_STREAM_CAPTURE_MODE_RELAXED=2)
+
+    def __init__(self, driver: Driver) -> None:
+        self.driver = driver
+        self.fails = ""
+        self.alive: set[Any] = set()
+        self.streams: set[int] = set()
+
+    def _returned(self, name: str, value: Any = None) -> tuple[Any, ...]:
+        if name == self.fails:
+            return (900,) if value is None else (900, None)
+        return (0,) if value is None else (0, value)
+
+    def cuStreamCreate(self, flags: int) -> Any:
+        assert flags == 1
+        self.streams.add(0x5C)
+        return self._returned("cuStreamCreate", 0x5C)
+
+    def cuStreamDestroy(self, stream: int) -> Any:
+        self.streams.remove(stream)
+        return self._returned("cuStreamDestroy")
+
+    def cuStreamBeginCapture(self, stream: int, mode: int) -> Any:
+        assert mode == 2
+        if self.fails != "cuStreamBeginCapture":
+            self.driver.capturing[stream] = []
+        return self._returned("cuStreamBeginCapture")
+
+    def cuStreamEndCapture(self, stream: int) -> Any:
+        graph = tuple(self.driver.capturing.pop(stream, ()))
+        self.alive.add(("graph", graph))
+        return self._returned("cuStreamEndCapture", graph)
+
+    def cuGraphInstantiate(self, graph: Any, flags: int) -> Any:
+        assert flags == 0
+        self.alive.add(("executable", graph))
+        return self._returned("cuGraphInstantiate", graph)
+
+    def cuGraphDestroy(self, graph: Any) -> Any:
+        self.alive.discard(("graph", graph))
+        return self._returned("cuGraphDestroy")
+
+    def cuGraphExecDestroy(self, graph: Any) -> Any:
+        self.alive.discard(("executable", graph))
+        return self._returned("cuGraphExecDestroy")
+
+    def cuGraphLaunch(self, graph: Any, stream: int) -> Any:
+        assert ("executable", graph) in self.alive
+        self.driver.log.append(("graph", stream))
+        for work in graph:
+            work()
+        return self._returned("cuGraphLaunch")
 
 
 @functools.cache
@@ -275,7 +401,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[Driver]:
     driver, here = _installed()
     driver.limit = FREE
     driver.log.clear()
-    launches = Launches(driver.log)
+    launches = Launches(driver)
 
     def call(self: Any, args: Any, first: Any, *rest: Any) -> None:
         if rest:  # Numba's own passes the parts of the configuration

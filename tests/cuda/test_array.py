@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradjit.cuda import array, buffers, dlpack, optional, place, views
+import gradjit.cuda
+from gradjit.cuda import array, buffers, dlpack, optional, place, shim, views
 from gradjit.cuda import device as dev
 from gradjit.cuda.array import Kind
 from gradjit.errors import CudaTransferWarning, GradjitError, UnsupportedError
@@ -103,7 +104,7 @@ def libraries(driver: faked.Driver, monkeypatch: pytest.MonkeyPatch) -> None:
 def cupy(driver: faked.Driver, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cupy]:
     made = Cupy(driver)
     monkeypatch.setattr(optional, "cupy", lambda: made)
-    yield made
+    return made
 
 
 def device_array(a: Any) -> Any:
@@ -279,7 +280,7 @@ def test_unknown_library(
         driver.log.clear()
         array.called(lambda x: [], [Foreign(x, stream)])
         assert driver.log == []
-    with pytest.raises(UnsupportedError, match="^masked arrays are not supported"):
+    with pytest.raises(UnsupportedError, match="masked arrays are not supported"):
         array.called(twice, [Foreign(x, None, mask=Foreign(x, None))])
     read_only = (views.address_of(x), True)
     assert not array.is_writable(Foreign(x, None, data=read_only))
@@ -326,3 +327,19 @@ def test_steady_state_of_a_call(driver: faked.Driver, libraries: None) -> None:
     driver.log.clear()
     array.called(twice, [given])
     assert driver.log == []
+
+
+def test_to_device(driver: faked.Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(array, "require", lambda: None)  # what compiles may be missing
+    made = gradjit.cuda.to_device(X.T.astype(np.float32))
+    assert type(made) is type(device_array(X))
+    assert made.dtype == np.float32
+    assert (made.copy_to_host() == X.T).all()
+    assert (gradjit.cuda.to_device([1, 2]).copy_to_host() == [1, 2]).all()
+
+
+def test_to_device_without_one() -> None:
+    if shim.SIMULATED or shim.cuda.is_available():
+        pytest.skip("there is a device")
+    with pytest.raises(GradjitError, match="needs an NVIDIA GPU with its driver"):
+        gradjit.cuda.to_device(X)

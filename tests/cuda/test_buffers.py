@@ -91,6 +91,15 @@ def test_copies_of_strided_arrays(a: np.ndarray[Any, Any]) -> None:
     assert (faked.seen(flat) == a.reshape(-1)).all()
 
 
+def test_types_are_those_of_numba() -> None:
+    for shape in SHAPES:
+        for dtype in DTYPES:
+            made = dev.empty(shape, dtype)
+            plain = type(made)(made.shape, made.strides, made.dtype, 0, made.gpu_data)
+            assert made._numba_type_ == plain._numba_type_
+            assert made._numba_type_.layout == "C"
+
+
 def test_views_share_memory() -> None:
     a = buffers.to_device(np.arange(24.0).reshape(2, 3, 4))
     turned = dev.transpose(a, (1, 2, 0))
@@ -146,9 +155,9 @@ def test_steady_state_neither_allocates_nor_waits(driver: faked.Driver) -> None:
     driver.log.clear()
     call()
     assert driver.log == [
-        ("launch", "fill", 0),
+        (("launch", "fill"), 0),
         ("memset", 0),
-        ("launch", "gather", 0),
+        (("launch", "gather"), 0),
     ]
 
 

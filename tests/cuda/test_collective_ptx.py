@@ -128,30 +128,32 @@ def counted(code: str) -> None:
 def test_additions_are_single_instructions(dtype: str, cc: tuple[int, int]) -> None:
     add = getattr(collective, f"add_{dtype}")
 
-    def kernel(x, out):
+    def kernel(x, one, two):
         i = cuda.grid(1)
-        add(out, (i % 2, i % 3), x[i])
+        add(one, (i % 5,), x[i])
+        add(two, (i % 2, cuda.threadIdx.x), x[i])
+        add(two, (1, i % 3), 1)
 
-    types = f"({dtype}[::1], {dtype}[:, ::1])"
+    types = f"({dtype}[::1], {dtype}[::1], {dtype}[:, ::1])"
     code = ptx.code(ptx.compile_kernel(kernel, types, cc))
     unit = {"float64": "f64", "float32": "f32", "int64": "u64"}[dtype]
-    assert re.search(rf"(?:atom|red)\.global\.add\.{unit}", code)
+    assert len(re.findall(rf"(?:atom|red)\.global\.add\.{unit}", code)) == 3
     assert ".cas" not in code
+    # With other strides, numba-cuda's addresses may be of any memory.
+    types = f"({dtype}[:], {dtype}[:], {dtype}[:, :])"
+    code = ptx.code(ptx.compile_kernel(kernel, types, cc))
+    assert len(re.findall(rf"(?:atom|red)(?:\.global)?\.add\.{unit}", code)) == 3
 
 
 def test_several_reductions_of_a_kernel_compile_together() -> None:
-    total, most, every = (
-        collective.grid_sum_float32,
-        collective.block_max_float64,
-        collective.block_and,
-    )
+    """As attributes of the module, which is how emitted kernels name them."""
 
     def kernel(x, out, parts, counters):
         high = 0.0
         for row in range(x.shape[0]):
-            high += most(x[row, cuda.threadIdx.x])
-        if every(high > 0.0):
-            total(high, parts, counters, 0, out)
+            high += collective.block_max_float64(x[row, cuda.threadIdx.x])
+        if collective.block_and(high > 0.0):
+            collective.grid_sum_float32(high, parts, counters, 0, out)
 
     types = "(float64[:, ::1], Array(float32, 0, 'C'), float64[::1], int32[::1])"
     for cc in ptx.CAPABILITIES:

@@ -9,8 +9,8 @@ import pytest
 
 from gradjit.cuda import buffers, optional, place, pool
 from gradjit.cuda import device as dev
-from gradjit.cuda.pool import Pool
 from gradjit.cuda.place import Place
+from gradjit.cuda.pool import Pool
 from tests.cuda import faked
 from tests.cuda.fake_cupy import Cupy
 
@@ -65,7 +65,9 @@ def test_memory_of_another_pool_is_not_kept() -> None:
     assert source.sizes == [512, 512]
 
 
-@pytest.mark.parametrize("nbytes", [0, 1, 511, 512, 513, 4096, 4097, 10**6, 2**31, 10**12])
+@pytest.mark.parametrize(
+    "nbytes", [0, 1, 511, 512, 513, 4096, 4097, 10**6, 2**31, 10**12]
+)
 def test_size_classes(nbytes: int) -> None:
     size = pool.size_class(nbytes)
     assert nbytes <= size <= max(512, nbytes + 512, nbytes * 1.125)

@@ -56,25 +56,25 @@ def on_device(a: Array) -> Any:
     return made
 
 
-def results(shape: tuple[int, ...]) -> list[Array]:
-    """Arrays of a shape, C-contiguous and strided."""
+def results(shape: tuple[int, ...]) -> list[tuple[Array, bool]]:
+    """Arrays of a shape, the last ones strided, and whether the product is added."""
     c = random(*shape)
-    return [c, np.copy(c.T, order="C").T, np.repeat(c, 2, -1)[..., ::2] if shape else c]
+    wide = np.repeat(c, 2, -1)[..., ::2] if shape else c
+    return [(c, False), (c, True), (np.copy(c.T, order="C").T, True), (wide, True)]
 
 
 def check(pair: tuple[Array, Array]) -> None:
     a, b = pair
     expected = a @ b
     left, right = on_device(a), on_device(b)
-    for c in results(expected.shape):
-        for keep in (False, True):
-            out = on_device(c)
-            if keep:
-                dev.add_matmul(out, left, right)
-            else:
-                assert dev.matmul(left, right, out) is out
-            wanted = expected + c if keep else expected
-            np.testing.assert_allclose(faked.seen(out), wanted, rtol=1e-12)
+    for c, keep in results(expected.shape):
+        out = on_device(c)
+        if keep:
+            dev.add_matmul(out, left, right)
+        else:
+            assert dev.matmul(left, right, out) is out
+        wanted = expected + c if keep else expected
+        np.testing.assert_allclose(faked.seen(out), wanted, rtol=1e-12)
     assert (faked.seen(left) == a).all()
     assert (faked.seen(right) == b).all()
 

@@ -21,7 +21,7 @@ FILES = sorted(
 )
 
 # What depends on the simulator itself: these run on both flavours where both are there.
-BOTH = {"test_flavour.py"}
+BOTH = {"test_flavour.py", "test_geometry.py"}
 LIMIT = 500  # seconds; a thread that misses a barrier would wait for ever
 
 

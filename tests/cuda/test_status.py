@@ -76,7 +76,7 @@ def test_raised_where_the_host_waits(here: Place, driver: faked.Driver) -> None:
         lambda: buffers.to_host(a),
     ):
         found(first + 1)
-        with pytest.raises(ValueError, match="^m.py:4: bad$"):
+        with pytest.raises(ValueError, match=r"^m\.py:4: bad$"):
             waits()
         assert faked.seen(dev.status())[0] == 0
         assert (faked.seen(dev.counters()) == 0).all()

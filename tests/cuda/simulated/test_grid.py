@@ -247,22 +247,23 @@ def test_slots_are_apart(co: Any) -> None:
     assert list(words) == [2, 2, 2, 0, 4, 2, 0, 4]
 
 
-def test_additions_of_many_threads() -> None:
-    names = {"float64": np.float64, "float32": np.float32, "int64": np.int64}
-    for name, dtype in names.items():
-        add = getattr(collective, f"add_{name}")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_additions_of_many_threads(dtype: str) -> None:
+    add = getattr(collective, f"add_{dtype}")
 
-        @cuda.jit
-        def kernel(x, out, add=add):
-            i = cuda.grid(1)
-            add(out, (i % 2, i % 3), x[i])
+    @cuda.jit
+    def kernel(x, one, two):
+        i = cuda.grid(1)
+        add(one, (i % 4,), x[i])
+        add(two, (i % 2, i % 3), x[i])
 
-        x = np.arange(60).astype(dtype)
-        out = cuda.to_device(np.zeros((2, 3), dtype))
-        kernel[4, 15](x, out)
-        expected = np.zeros((2, 3), dtype)
-        np.add.at(expected, (np.arange(60) % 2, np.arange(60) % 3), x)
-        assert (out.copy_to_host() == expected).all()
+    x = np.arange(60).astype(dtype)
+    one, two = (cuda.to_device(np.zeros(shape, dtype)) for shape in (4, (2, 3)))
+    kernel[4, 15](x, one, two)
+    assert (one.copy_to_host() == x.reshape(15, 4).sum(axis=0)).all()
+    expected = np.zeros((2, 3), dtype)
+    np.add.at(expected, (np.arange(60) % 2, np.arange(60) % 3), x)
+    assert (two.copy_to_host() == expected).all()
 
 
 def test_only_the_last_block_writes(co: Any) -> None:
