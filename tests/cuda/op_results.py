@@ -95,11 +95,12 @@ def agree(
 
 
 def raises(op: Op, dtype: str, args: Any) -> bool:
-    """Whether the simulator raises, being Python, where there is a result.
+    """Whether a result is not looked at: the simulator, being Python, may raise there.
 
-    And for the power where NumPy itself has two answers: it takes x**0.5 as sqrt(x).
+    Other reasons: NumPy itself has two answers for -inf**0.5, which it takes as a root;
+    and the least integer by -1 has no quotient, for which Numba has 0 on any target.
     """
-    if op.name == "floordiv" and dtype[0] == "i":  # Numba's is 0
+    if op.name == "floordiv" and dtype[0] == "i":
         return args[1] == -1 and args[0] == np.iinfo(dtype).min
     if op.name == "pow":
         return args[1] < 0 if dtype[0] == "i" else args[:2] == (-np.inf, 0.5)
