@@ -396,7 +396,7 @@ class Transformed:
 
 
 def leaf_test(target: str) -> IsLeaf:
-    """What tells the leaves of containers: on a device, arrays of other libraries too."""
+    """What tells leaves of containers: on a device, arrays of other libraries too."""
     if target == "cpu":
         return is_number
     from gradjit.cuda.array import on_device

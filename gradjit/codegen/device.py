@@ -18,6 +18,7 @@ from gradjit.codegen.emit import (
     located,
 )
 from gradjit.codegen.expr import ATOM, Dialect, Text, Writer, tuple_text
+from gradjit.codegen.lines import Lines
 from gradjit.ir.graph import Const, Eqn
 from gradjit.ir.named import Named
 from gradjit.ir.types import BOOL
@@ -69,8 +70,16 @@ def emit_device(
 
 def _errors(checks: Sequence[Eqn]) -> str:
     """The table of what kernels may find wrong."""
-    rows = [f"        {_message(eqn)!r}," for eqn in checks]
-    return "\n".join(["ERRORS = dev.register(", "    (", *rows, "    )", ")"])
+    out = Lines()
+    out.add("ERRORS = dev.register(")
+    with out.indented(), out.block("("):
+        for eqn in checks:
+            kind, message = _message(eqn)
+            out.add_text(f'("{kind}", ', message, "),")
+    with out.indented():
+        out.add(")")
+    out.add(")")
+    return out.text()
 
 
 def _message(eqn: Eqn) -> tuple[str, str]:
