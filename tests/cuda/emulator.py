@@ -8,25 +8,17 @@ products are rounded once. Registers are Python numbers by the class of their na
 
 from __future__ import annotations
 
-import math
 import re
 import struct
-from collections.abc import Callable, Sequence
-from fractions import Fraction
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-_WIDTHS = re.compile(r"[subf](8|16|32|64)$")
+from tests.cuda.ptx_numbers import compared, computed, converted, single, unpacked
+
+_WIDE = ("%rd", "%SP")
 _SPECIAL = {"%tid.x": 0, "%ntid.x": 1, "%ctaid.x": 0, "%nctaid.x": 1}
-
-
-def single(x: float) -> float:
-    """The nearest float32."""
-    try:
-        return struct.unpack("f", struct.pack("f", x))[0]
-    except OverflowError:
-        return math.copysign(math.inf, x)
 
 
 class Machine:
@@ -183,7 +175,7 @@ class Frame:
         width = int(kind[1:])
         if kind[0] == "f":
             value = self.value(name)
-            return value if isinstance(value, float) else _unpacked(value, width)
+            return value if isinstance(value, float) else unpacked(value, width)
         found = self.bits(name, width)
         return (
             found - (1 << width) if kind[0] == "s" and found >> (width - 1) else found
@@ -194,9 +186,9 @@ class Frame:
         if name == "_":
             return
         if name.startswith("%fd"):
-            value = value if isinstance(value, float) else _unpacked(value, 64)
+            value = value if isinstance(value, float) else unpacked(value, 64)
         elif name.startswith("%f"):
-            value = single(value) if isinstance(value, float) else _unpacked(value, 32)
+            value = single(value) if isinstance(value, float) else unpacked(value, 32)
         elif not name.startswith("%p") or name.startswith("%pd"):
             mask = (
                 16 if name.startswith("%rs") else 64 if name.startswith(_WIDE) else 32
@@ -214,14 +206,14 @@ class Frame:
         elif op[0] == "mov":
             self._copy(kind, args)
         elif op[0] == "cvt":
-            self.write(args[0], _converted(self.read(args[1], kind), op))
+            self.write(args[0], converted(self.read(args[1], kind), op))
         elif op[0] == "cvta":
             self.write(args[0], self.value(args[1]))
         elif op[0] == "call":
             self._call(args)
         elif op[0] == "setp":
             a, b = (self.read(x, kind) for x in args[1:3])
-            self.write(args[0], _compared(op[1], a, b))
+            self.write(args[0], compared(op[1], a, b))
         elif op[0] == "selp":
             chosen = args[1] if self.registers[args[3]] else args[2]
             self.write(args[0], self.value(chosen))
@@ -237,7 +229,7 @@ class Frame:
                 values = [self.bits(args[1], int(kind[1:])), int(kind[1:])]
             if op[0] in ("shl", "shr"):
                 values[1] = self.bits(args[2], 32)
-            self.write(args[0], _computed(op, kind, values))
+            self.write(args[0], computed(op, kind, values))
 
     def _move(self, op: list[str], kind: str, args: list[str]) -> None:
         place, register = (args[1], args[0]) if op[0] == "ld" else args
@@ -300,158 +292,3 @@ class Frame:
         if "cc" in op:
             self.carry = int(not 0 <= total < 1 << width)
         self.write(args[0], total)
-
-
-_WIDE = ("%rd", "%SP")
-
-
-def _unpacked(bits: int, width: int) -> float:
-    code = "d" if width == 64 else "f"
-    return struct.unpack(
-        code, (bits & ((1 << width) - 1)).to_bytes(width // 8, "little")
-    )[0]
-
-
-def _compared(how: str, a: Any, b: Any) -> bool:
-    unordered = a != a or b != b
-    if how in ("nan", "num"):
-        return unordered == (how == "nan")
-    if how == "neu" or how == "ne":
-        return how == "neu" if unordered else a != b
-    plain = how.removesuffix("u") if how.endswith("u") else how
-    if unordered:
-        return how.endswith("u")
-    return {"eq": a == b, "lt": a < b, "le": a <= b, "gt": a > b, "ge": a >= b}[plain]
-
-
-_ROUND: dict[str, Callable[[float], float]] = {
-    "rni": lambda x: float(np.rint(x)),
-    "rzi": lambda x: float(np.trunc(x)),
-    "rmi": lambda x: float(np.floor(x)),
-    "rpi": lambda x: float(np.ceil(x)),
-}
-
-
-def _converted(x: Any, op: list[str]) -> Any:
-    to, source = op[-2], op[-1]
-    how = next((_ROUND[m] for m in op if m in _ROUND), None)
-    if to[0] == "f":
-        value = how(x) if how else float(x)
-        if "sat" in op:
-            value = 0.0 if value != value else min(max(value, 0.0), 1.0)
-        return value if to == "f64" else single(value)
-    if source[0] != "f":
-        return x
-    width = int(to[1:])
-    low, high = (0, (1 << width) - 1) if to[0] == "u" else _limits(width)
-    if x != x:
-        return 0
-    if math.isinf(x):
-        return high if x > 0 else low
-    assert how is not None
-    return min(max(int(how(x)), low), high)
-
-
-def _limits(width: int) -> tuple[int, int]:
-    return -(1 << (width - 1)), (1 << (width - 1)) - 1
-
-
-def _computed(op: list[str], kind: str, values: list[Any]) -> Any:
-    name = op[0]
-    if kind[0] == "f":
-        with np.errstate(all="ignore"):
-            found = float(_floating(name, op, [np.float64(v) for v in values]))
-        if kind == "f64":
-            return found
-        directed = next((m for m in op if m in ("rz", "rm")), "")
-        return _directed(found, values, directed) if directed else single(found)
-    if kind == "pred":
-        kind = "b1"
-    return _whole(name, op, kind, values)
-
-
-def _floating(name: str, op: list[str], values: list[Any]) -> Any:
-    x, y = values[0], values[-1]
-    if name == "fma":
-        return _fused(*values)
-    table: dict[str, Callable[[], Any]] = {
-        "add": lambda: x + y,
-        "sub": lambda: x - y,
-        "mul": lambda: x * y,
-        "div": lambda: x / y,
-        "neg": lambda: -x,
-        "abs": lambda: abs(x),
-        "rcp": lambda: 1.0 / x,
-        "sqrt": lambda: np.sqrt(x),
-        "rsqrt": lambda: 1.0 / np.sqrt(x),
-        "ex2": lambda: np.exp2(x),
-        "lg2": lambda: np.log2(x),
-        "min": lambda: np.fmin(x, y),
-        "max": lambda: np.fmax(x, y),
-        # PTX has the sign first.
-        "copysign": lambda: np.copysign(y, x),
-    }
-    return table[name]()
-
-
-def _fused(x: Any, y: Any, z: Any) -> float:
-    """x * y + z, rounded once."""
-    plain = float(x * y + z)
-    if not all(map(math.isfinite, (x, y, z))):
-        return plain
-    exact = Fraction(float(x)) * Fraction(float(y)) + Fraction(float(z))
-    if not exact:
-        return plain  # with the sign that zero has
-    try:
-        return float(exact)
-    except OverflowError:
-        return math.inf if exact > 0 else -math.inf
-
-
-def _directed(found: float, values: list[Any], how: str) -> float:
-    """A sum or a fused product as float32, rounded towards zero or down."""
-    near = single(found)
-    if not math.isfinite(near):
-        return near
-    *factors, last = map(Fraction, values)
-    exact = math.prod(factors) + last
-    beyond = near > exact if how == "rm" or exact > 0 else near < exact
-    if not beyond:
-        return near
-    towards = -math.inf if how == "rm" or exact > 0 else math.inf
-    return float(np.nextafter(np.float32(near), np.float32(towards)))
-
-
-def _whole(name: str, op: list[str], kind: str, values: list[Any]) -> int:
-    width = int(kind[1:])
-    x, y = values[0], values[-1]
-    if name == "mul":
-        product = x * y
-        return product >> width if "hi" in op else product
-    if name == "mad":
-        return values[0] * values[1] + values[2]
-    if name in ("div", "rem"):
-        quotient = abs(x) // abs(y) * (1 if (x < 0) == (y < 0) else -1)
-        return quotient if name == "div" else x - quotient * y
-    if name in ("shl", "shr"):
-        by = min(y, width)
-        return x << by if name == "shl" else x >> by
-    if name == "bfi":
-        field, base, start, count = values
-        mask = ((1 << count) - 1) << start
-        return base & ~mask | field << start & mask
-    if name == "clz":
-        return width if not x else y - int(x).bit_length()
-    table: dict[str, Callable[[], int]] = {
-        "add": lambda: x + y,
-        "sub": lambda: x - y,
-        "and": lambda: x & y,
-        "or": lambda: x | y,
-        "xor": lambda: x ^ y,
-        "not": lambda: not x if kind == "b1" else ~x,
-        "neg": lambda: -x,
-        "abs": lambda: abs(x),
-        "min": lambda: min(x, y),
-        "max": lambda: max(x, y),
-    }
-    return table[name]()
