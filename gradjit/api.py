@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from gradjit.errors import GradjitError
-from gradjit.ir.tree import is_number, tree_map
+from gradjit.ir.tree import tree_map
 from gradjit.options import Options, make_options
 from gradjit.transform import (
     Grad,
@@ -25,7 +25,7 @@ from gradjit.transform import (
     Pullback,
     Pushforward,
 )
-from gradjit.transformed import Transformed
+from gradjit.transformed import Transformed, leaf_test
 
 if TYPE_CHECKING:
     from gradjit.primal import Transform
@@ -59,6 +59,8 @@ def grad(
         parallel: Run `numba.prange` loops, and big loops over elements, on threads.
         memory: What may be saved for the way back, in bytes or as "256MB". Where a
             loop needs more, it is cut into segments that are run again.
+        target: What it is compiled for: "cpu", or "cuda" for an NVIDIA GPU, where
+            arrays on the device stay there (`docs/cuda.md`).
 
     Returns:
         A function with the parameters of `f`. A gradient comes in the container of
@@ -119,6 +121,8 @@ def value_and_grad(
         parallel: Run `numba.prange` loops, and big loops over elements, on threads.
         memory: What may be saved for the way back, in bytes or as "256MB". Where a
             loop needs more, it is cut into segments that are run again.
+        target: What it is compiled for: "cpu", or "cuda" for an NVIDIA GPU, where
+            arrays on the device stay there (`docs/cuda.md`).
 
     Returns:
         A function that gives a pair (value, gradient); with `has_aux`,
@@ -155,6 +159,8 @@ def jit(
         static: Names of parameters that are compiled for their exact extents, or, as
             in `{"cameras": -1}`, with the axes for which that holds (None: all).
         parallel: Run `numba.prange` loops, and big loops over elements, on threads.
+        target: What it is compiled for: "cpu", or "cuda" for an NVIDIA GPU, where
+            arrays on the device stay there (`docs/cuda.md`).
 
     Returns:
         A function with the parameters and the results of `f`.
@@ -187,6 +193,8 @@ def hvp(
         static: Names of parameters that are compiled for their exact extents, or, as
             in `{"cameras": -1}`, with the axes for which that holds (None: all).
         parallel: Run `numba.prange` loops, and big loops over elements, on threads.
+        target: What it is compiled for: "cpu", or "cuda" for an NVIDIA GPU, where
+            arrays on the device stay there (`docs/cuda.md`).
 
     Returns:
         A function of the arguments of `f` and, last, a vector in the container of the
@@ -228,6 +236,8 @@ def jacobian(
         static: Names of parameters that are compiled for their exact extents, or, as
             in `{"cameras": -1}`, with the axes for which that holds (None: all).
         parallel: Run `numba.prange` loops, and big loops over elements, on threads.
+        target: What it is compiled for: "cpu", or "cuda" for an NVIDIA GPU, where
+            arrays on the device stay there (`docs/cuda.md`).
 
     Returns:
         A function that gives an array of shape `out.shape + in.shape`, in the
@@ -264,6 +274,8 @@ def hessian(
         static: Names of parameters that are compiled for their exact extents, or, as
             in `{"cameras": -1}`, with the axes for which that holds (None: all).
         parallel: Run `numba.prange` loops, and big loops over elements, on threads.
+        target: What it is compiled for: "cpu", or "cuda" for an NVIDIA GPU, where
+            arrays on the device stay there (`docs/cuda.md`).
 
     Returns:
         A function that gives an array of shape `in.shape + in.shape`; for several
@@ -293,12 +305,15 @@ def hessian(
     return Transformed(inner, Jacobian(numbers, "hessian"), options)
 
 
-def vjp(f: Fn, *primals: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+def vjp(
+    f: Fn, *primals: Any, target: str = "cpu"
+) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
     """The result of a function, and the map from its cotangent to the arguments'.
 
     Args:
         f: The function; any containers of floats, arrays and scalars.
         primals: The arguments.
+        target: As of `grad`.
 
     Returns:
         A pair (out, pullback). `pullback(cotangent)` takes a cotangent in the container
@@ -315,10 +330,10 @@ def vjp(f: Fn, *primals: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
         >>> pullback(np.array([1.0, 10.0]))
         (array([ 2., 60.]),)
     """
-    out = _cached(f, Plain("value", effects=False))(*primals)
-    pull = _cached(f, Pullback())
+    out = _cached(f, Plain("value", effects=False), target)(*primals)
+    pull = _cached(f, Pullback(), target)
     # The pullback is that of these values, whatever becomes of the caller's arrays.
-    primals = tree_map(_copied, primals, is_number)
+    primals = tree_map(_copied, primals, leaf_test(target))
 
     def pullback(cotangent: Any) -> tuple[Any, ...]:
         return pull(primals, cotangent)
@@ -326,13 +341,16 @@ def vjp(f: Fn, *primals: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
     return out, pullback
 
 
-def jvp(f: Fn, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+def jvp(
+    f: Fn, primals: tuple[Any, ...], tangents: tuple[Any, ...], *, target: str = "cpu"
+) -> tuple[Any, Any]:
     """The result of a function and its directional derivative.
 
     Args:
         f: The function; any containers of floats, arrays and scalars.
         primals: The arguments.
         tangents: The direction, in the containers of the arguments.
+        target: As of `grad`.
 
     Returns:
         A pair (out, tangent), both in the container of the result; None for results
@@ -346,11 +364,17 @@ def jvp(f: Fn, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any
         >>> jvp(lambda x, y: x * y, (2.0, 5.0), (1.0, 0.0))
         (10.0, 5.0)
     """
-    return _cached(f, Pushforward())(primals, tangents)
+    return _cached(f, Pushforward(), target)(primals, tangents)
 
 
 def _copied(x: Any) -> Any:
-    return cast(Any, x).copy() if isinstance(x, np.ndarray) else x
+    if isinstance(x, np.ndarray):
+        return cast(Any, x).copy()
+    if isinstance(x, float | int | np.generic):
+        return cast("Any", x)
+    from gradjit.cuda.array import copied
+
+    return copied(x)
 
 
 def _make(f: Fn | None, transform: Transform, options: Options) -> Any:
@@ -378,14 +402,14 @@ def _position(number: Any) -> int:
     return operator.index(number)
 
 
-def _cached(f: Fn, transform: Transform) -> Transformed:
+def _cached(f: Fn, transform: Transform, target: str) -> Transformed:
     """The same transformed function for the same function, to compile it once."""
     try:
-        return _remembered(f, transform)
+        return _remembered(f, transform, target)
     except TypeError:
-        return Transformed(f, transform, Options())
+        return Transformed(f, transform, make_options(False, (), target=target))
 
 
 @lru_cache(maxsize=512)
-def _remembered(f: Fn, transform: Transform) -> Transformed:
-    return Transformed(f, transform, Options())
+def _remembered(f: Fn, transform: Transform, target: str) -> Transformed:
+    return Transformed(f, transform, make_options(False, (), target=target))

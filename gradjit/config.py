@@ -24,6 +24,7 @@ _VARIABLES = {
     "cache_dir": "GRADJIT_CACHE_DIR",
     "unroll_limit": "GRADJIT_UNROLL",
     "vector_math": "GRADJIT_VECTOR_MATH",
+    "cuda_graphs": "GRADJIT_CUDA_GRAPHS",
 }
 _VECTOR_MATH = ("auto", "libmvec", "polynomial", "none")
 
@@ -40,6 +41,8 @@ class Settings:
         unroll_limit: Most iterations that one loop is unrolled to.
         vector_math: Which vector math loops use: libmvec, polynomial, none, or what
             there is (auto).
+        cuda_graphs: Whether the launches of a call on a device are recorded as a CUDA
+            graph, and replayed by the next calls of its kind.
     """
 
     debug: int = 0
@@ -48,6 +51,7 @@ class Settings:
     cache_dir: str = ""
     unroll_limit: int = 1024
     vector_math: str = "auto"
+    cuda_graphs: bool = False
 
 
 def from_environment(environ: Mapping[str, str]) -> Settings:
@@ -63,6 +67,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         cache_dir=environ.get(_VARIABLES["cache_dir"], ""),
         unroll_limit=_number(environ, "unroll_limit", 1024),
         vector_math=_choice(environ, "vector_math", _VECTOR_MATH),
+        cuda_graphs=bool(_number(environ, "cuda_graphs", 0)),
     )
 
 

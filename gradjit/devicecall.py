@@ -9,13 +9,14 @@ be a number or an array of NumPy.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from gradjit.calltext import Result
 from gradjit.codegen.module import load
 from gradjit.compiled import Compiled
+from gradjit.config import settings
 from gradjit.cuda import array as arrays
 from gradjit.cuda.buffers import copy
 from gradjit.cuda.place import using
@@ -43,18 +44,13 @@ def prepare_leaf(leaf: Any, static: Axes = ()) -> tuple[Spec, Any]:
     return array_spec(leaf, static), leaf
 
 
-def is_leaf(x: Any) -> bool:
-    """Whether something in a container is an array of a device."""
-    return arrays.on_device(x)
-
-
 class OnDevice(Compiled):
     """A lowered function with the module that was emitted for a device."""
 
     def __init__(self, lowered: Lowered) -> None:
         module = load(lowered.source, lowered.function.label)
-        kernel = getattr(module, lowered.function.label)
-        super().__init__(lowered, str(module.__file__), kernel, kernel, None)
+        host = getattr(module, lowered.function.label)
+        super().__init__(lowered, str(module.__file__), host, _several(host), None)
 
     def __call__(self, call: Call) -> Any:
         """Run on the leaves of a call."""
@@ -64,13 +60,20 @@ class OnDevice(Compiled):
         kind = arrays.kind_of(device)
         with using(arrays.place_of(device)), quiet():
             params = [self._entered(call, p) for p in lowered.params]
-            found = self.kernel(*params)
-            results = found if isinstance(found, tuple) else (found,)
+            results = self._launched(params)
             leaves = [self._leaf(r, results, call, kind) for r in lowered.results]
             leaves = arrays.leave_all(leaves, kind)
             self._written_back(call, params)
         pairs = zip(lowered.results, leaves, strict=True)
         return lowered.output.unflatten(_finished(r, x, kind) for r, x in pairs)
+
+    def _launched(self, params: Sequence[Any]) -> Sequence[Any]:
+        """Run the host's function; as one CUDA graph, if the settings say so."""
+        if settings().cuda_graphs and not _writes(self.lowered):
+            from gradjit.cuda.graphs import captured
+
+            return captured(self.run, params)
+        return self.run(*params)
 
     def _entered(self, call: Call, param: int) -> Any:
         """An argument of the host's function."""
@@ -92,10 +95,11 @@ class OnDevice(Compiled):
             return call.out
         if result.source == "leaf":
             value = call.values[result.value]
-            if not result.copy or not isinstance(value, np.ndarray):
-                known = arrays.on_device(value) and result.copy
-                return copy(arrays.enter(value)) if known else call.given[result.value]
-            return value.copy()
+            if not result.copy:
+                return call.given[result.value]
+            if arrays.on_device(value):
+                return copy(arrays.enter(value))
+            return np.copy(value) if result.kind == "array" else value
         value = results[result.value]
         return copy(value) if result.copy and hasattr(value, "shape") else value
 
@@ -114,6 +118,22 @@ class OnDevice(Compiled):
     def refresh(self) -> bool:
         """Captured arrays are read at each call; there is no quick way around it."""
         return False
+
+
+def _several(host: Callable[..., Any]) -> Callable[..., Sequence[Any]]:
+    """The host's function with its results as a sequence."""
+
+    def run(*params: Any) -> Sequence[Any]:
+        found: Any = host(*params)
+        return cast("Sequence[Any]", found if type(found) is tuple else (found,))
+
+    return run
+
+
+def _writes(lowered: Lowered) -> bool:
+    """Whether a call writes into arrays of the caller."""
+    kept = has_effects(lowered.function.transform)
+    return bool(lowered.written) or (kept and bool(lowered.traced.mutated))
 
 
 def _refuse_read_only(array: Any, path: str) -> None:
@@ -136,4 +156,3 @@ def _finished(result: Result, value: Any, kind: arrays.Kind) -> Any:
     if result.kind == "scalar":
         return result.dtype.type(value)
     return np.array(value, result.dtype)
-

@@ -11,7 +11,6 @@ from gradjit.errors import GradjitError
 from gradjit.leaf import Axes
 from gradjit.passes.memory import Memory
 
-
 Target = Literal["cpu", "cuda"]
 
 

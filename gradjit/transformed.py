@@ -269,14 +269,12 @@ class Transformed:
 
     def _leaves(self) -> tuple[IsLeaf, Callable[[Any, Axes], tuple[Spec, Any]]]:
         """What a leaf is, and what makes its spec."""
-        if self._options.target == "cpu":
+        target = self._options.target
+        if target == "cpu":
             return is_number, prepare
-        from gradjit import devicecall
+        from gradjit.devicecall import prepare_leaf
 
-        def is_leaf(x: Any) -> bool:
-            return is_number(x) or devicecall.is_leaf(x)
-
-        return is_leaf, devicecall.prepare_leaf
+        return leaf_test(target), prepare_leaf
 
     def _static_leaves(self, tree: Tree) -> dict[int, Axes]:
         """Leaves of parameters that are compiled for their extents, and the axes."""
@@ -395,6 +393,15 @@ class Transformed:
         others = [c for cs in self._compiled.values() for c in cs if c is not compiled]
         found = [c.differences(compiled.lowered.call) for c in others]
         return min(found, key=len) if found else []
+
+
+def leaf_test(target: str) -> IsLeaf:
+    """What tells leaves of containers: on a device, arrays of other libraries too."""
+    if target == "cpu":
+        return is_number
+    from gradjit.cuda.array import on_device
+
+    return lambda x: is_number(x) or on_device(x)
 
 
 def _key(call: Call) -> Key:

@@ -1,4 +1,4 @@
-"""Printing a program for a GPU: its kernels, and the host's function that launches them.
+"""Printing a program for a GPU: its kernels, and the host's function around them.
 
 The module is imported like any other. Its kernels are compiled by Numba's CUDA target
 when they are first launched; the host's function is plain Python over handles of arrays
@@ -18,6 +18,7 @@ from gradjit.codegen.emit import (
     located,
 )
 from gradjit.codegen.expr import ATOM, Dialect, Text, Writer, tuple_text
+from gradjit.codegen.lines import Lines
 from gradjit.ir.graph import Const, Eqn
 from gradjit.ir.named import Named
 from gradjit.ir.types import BOOL
@@ -69,8 +70,16 @@ def emit_device(
 
 def _errors(checks: Sequence[Eqn]) -> str:
     """The table of what kernels may find wrong."""
-    rows = [f"        {_message(eqn)!r}," for eqn in checks]
-    return "\n".join(["ERRORS = dev.register(", "    (", *rows, "    )", ")"])
+    out = Lines()
+    out.add("ERRORS = dev.register(")
+    with out.indented(), out.block("("):
+        for eqn in checks:
+            kind, message = _message(eqn)
+            out.add_text(f'("{kind}", ', message, "),")
+    with out.indented():
+        out.add(")")
+    out.add(")")
+    return out.text()
 
 
 def _message(eqn: Eqn) -> tuple[str, str]:
@@ -235,4 +244,3 @@ class HostPrinter(Printer):
         if len(names) == 1:
             call += "[0]"
         self.out.add(f"{', '.join(names)} = {call}")
-

@@ -359,5 +359,5 @@ def located(message: str, loc: Loc | None) -> str:
         return os.path.basename(already[1]) + already[2]
     if loc is None:
         return message
-    text = " ".join(loc.text.split())
+    text = " ".join(loc.text.split()).removesuffix(":")
     return f"{os.path.basename(loc.file)}:{loc.line}: {text}: {message}"

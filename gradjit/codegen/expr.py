@@ -275,7 +275,10 @@ class Writer:
         if n == 2:  # Numba takes 0.1 s to compile its first power
             x = self.atom(eqn.args[0], MULTIPLY + 1)
             return _narrowed(Text(f"{x} * {x}", MULTIPLY), eqn)
-        return _narrowed(Text(f"{self.atom(eqn.args[0], ATOM)}**{n}", POWER), eqn)
+        text = wording(eqn, self.dialect).text.replace("{n}", str(n))
+        shape = template(text, 1)
+        x = self.atom(eqn.args[0], shape.needs[0])
+        return _narrowed(Text(text.format(x), shape.precedence), eqn)
 
     def _cast(self, eqn: Eqn) -> Text:
         (x,) = eqn.args

@@ -73,7 +73,7 @@ class Lines:
         if self.fits(line):
             self.add(line)
             return
-        self.add(head)
+        self.add(head.rstrip())
         with self.indented():
             for piece in _pieces(text, WIDTH - 4 * self.depth):
                 self.add(_literal(piece))

@@ -6,8 +6,9 @@ so the names stand for NumPy's functions there.
 
 The rest is written out, after NumPy's `npy_divmod` and `npy_logaddexp`. Numba's own `%`
 of floats is x - floor(x / y) * y on a device, which is off where the quotient is
-rounded, and nan where y is infinite; its `max` and `min` drop nan. `type(x)` keeps
-numbers in the dtype of the operands: a literal is a float64, and so is what it touches.
+rounded, and nan where y is infinite; its `max` and `min` drop nan; its `**` of integers
+goes through float64, which has 53 bits. `type(x)` keeps numbers in the dtype of the
+operands: a literal is a float64, and so is what it touches.
 """
 
 # Numba sees the types of the functions below, and nobody else:
@@ -115,6 +116,18 @@ def remainder(x: Any, y: Any) -> Any:
     if found != 0 and (x < 0) != (y < 0):
         found -= y
     return found
+
+
+@_device
+def power(x: Any, n: Any) -> Any:
+    """A power of an integer; the exponent is not negative."""
+    product = type(x)(1)
+    while n > 0:
+        if n & 1:
+            product *= x
+        x *= x
+        n >>= 1
+    return product
 
 
 @_device

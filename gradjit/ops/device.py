@@ -75,7 +75,9 @@ GEOMETRY = _record("geometry", "How many threads a launch has.", _index)
 LAUNCH = _record("launch", "Run a kernel on the device.", _nothing)
 ITEM = _record("item", "A number of the device, waited for.", _element)
 BARRIER = _record("barrier", "Threads of a block wait for each other.", _nothing)
-BLOCK_REDUCE = _record("block_reduce", "A reduction over the threads of a block.", _same)
+BLOCK_REDUCE = _record(
+    "block_reduce", "A reduction over the threads of a block.", _same
+)
 GRID_REDUCE = _record("grid_reduce", "A reduction over all threads.", _nothing)
 FAIL = _record("fail", "Note an error and leave, unless a test holds.", _nothing)
 HALT = _record("halt", "Leave if an error has been noted.", _nothing)

@@ -22,8 +22,8 @@ from gradjit.ops import array
 from gradjit.ops.region import claims
 from gradjit.ops.sym import Sym, lift
 from gradjit.passes.activity import useful, varied
-from gradjit.passes.alias import is_array
 from gradjit.passes.adjoints import Adjoints
+from gradjit.passes.alias import is_array
 from gradjit.passes.cotangent import times
 from gradjit.passes.joined import Joined, note_extent, note_regions
 from gradjit.passes.remat import another, repeated

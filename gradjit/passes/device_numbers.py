@@ -50,13 +50,7 @@ class _Look:
 
     def eqn(self, eqn: Eqn) -> None:
         name = eqn.op.name
-        if name in ("index", "map_", "contract"):
-            for out in eqn.outs:
-                self.add(out)
-        elif name == "for_" and (is_brief(eqn) or not self.verdict(eqn).reason):
-            for out in eqn.outs:
-                self.add(out)
-        elif name == "while_" and is_brief(eqn):
+        if name in ("index", "map_", "contract") or self.is_kernel(eqn):
             for out in eqn.outs:
                 self.add(out)
         elif name in ("for_", "while_"):
@@ -73,6 +67,13 @@ class _Look:
                 self.add(value)
         elif eqn.op.kind == "elementwise" and any(map(self.has, eqn.args)):
             self.add(eqn.out)
+
+    def is_kernel(self, eqn: Eqn) -> bool:
+        """Whether a loop runs on the device as a whole."""
+        if eqn.op.name not in ("for_", "while_"):
+            return False
+        counted = eqn.op.name == "for_"
+        return is_brief(eqn) or (counted and not self.verdict(eqn).reason)
 
     def loop(self, eqn: Eqn) -> None:
         for region in eqn.regions:

@@ -31,9 +31,7 @@ def forward_stores(block: Block, settled: bool = False) -> Block:
     return _block(block, gather_facts(block), {}, settled)
 
 
-def _block(
-    block: Block, facts: Facts, made: dict[Value, Eqn], settled: bool
-) -> Block:
+def _block(block: Block, facts: Facts, made: dict[Value, Eqn], settled: bool) -> Block:
     """A block; `made` are the writes in front of it, whose versions do not change."""
     gone: dict[Value, Atom] = {}
     eqns: list[Eqn] = []

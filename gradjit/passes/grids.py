@@ -6,9 +6,9 @@ axes are parts of threads, put together over the grid.
 
 A reduction over some axes, the last among them: a block for each number that is kept,
 whose threads share what is reduced. Over other axes: a thread for each number that is
-kept and each y of the grid; the parts of the y are folded by a second kernel. Reductions
-over different axes are kernels of their own, which come first: what they read may be
-written by the last one.
+kept and each y of the grid; the parts of the y are folded by a second kernel.
+Reductions over different axes are kernels of their own, which come first: what they
+read may be written by the last one.
 """
 
 from __future__ import annotations
@@ -191,7 +191,10 @@ def _elements(host: Offload, eqn: Eqn, chosen: list[int], shared: bool) -> None:
         loops = [Loop(bounds, (0,), inner, names[0])]
         config = "elements", (size,)
     else:
-        loops = [_along_y(kernel, extents[:-1], names), _along_x(kernel, extents, names)]
+        loops = [
+            _along_y(kernel, extents[:-1], names),
+            _along_x(kernel, extents, names),
+        ]
         lead = host.product([host.number(e) for e in extents[:-1]])
         config = "grid2", (lead, host.number(extents[-1]))
     _end(kernel, nest, nest.numbers(loops), dests)
@@ -223,7 +226,8 @@ def _end(
     """Note what a kernel has written, and reduce what its threads have."""
     eqn = nest.eqn
     for k, atoms in zip(nest.chosen, ends, strict=True):
-        writer, out = eqn.params["writers"][k], eqn.outs[k]
+        writers: Sequence[Writer] = eqn.params["writers"]
+        writer, out = writers[k], eqn.outs[k]
         if writer.dest >= 0:
             kernel.wrote(dests[writer.dest], atoms[0])
             kernel.host.env[out] = kernel.host.look(eqn.args[nest.ndim + writer.dest])
@@ -249,9 +253,7 @@ class _Scoped:
         self.extents = eqn.args[: self.nest.ndim]
         self.names = [p.name for p in eqn.regions[0].params]
         self.keeps = tuple(k for k in range(self.nest.ndim) if k not in axes)
-        self.inside = [
-            k for k, s in zip(chosen, self.nest.scoped, strict=True) if s
-        ]
+        self.inside = [k for k, s in zip(chosen, self.nest.scoped, strict=True) if s]
         host_sizes = [host.number(e) for e in self.extents]
         self.kept = host.product([host_sizes[k] for k in self.keeps])
         self.reduced = host.product([host_sizes[k] for k in axes])
@@ -435,4 +437,3 @@ def folded(
 
     (end,) = kernel.loop((index(0), count, index(1)), (start,), body)
     return end
-

@@ -123,9 +123,7 @@ def _loop(host: Offload, eqn: Eqn, bounds: tuple[Atom, ...]) -> None:
         regions.append(_region(host, eqn, region, args, condition))
     outs = _bound(host, eqn.outs, args)
     params = {k: v for k, v in eqn.params.items() if k != "parallel"}
-    host.b.append(
-        Eqn(eqn.op, (*bounds, *args), outs, params, tuple(regions), eqn.loc)
-    )
+    host.b.append(Eqn(eqn.op, (*bounds, *args), outs, params, tuple(regions), eqn.loc))
 
 
 def _brought(host: Offload, old: Atom, like: Value) -> Atom:
@@ -135,7 +133,9 @@ def _brought(host: Offload, old: Atom, like: Value) -> Atom:
     return host.number(old) if isinstance(old.type, ScalarType) else host.look(old)
 
 
-def _bound(host: Offload, old: Sequence[Value], like: Sequence[Atom]) -> tuple[Value, ...]:
+def _bound(
+    host: Offload, old: Sequence[Value], like: Sequence[Atom]
+) -> tuple[Value, ...]:
     """New values of the host for these of the program."""
     new: list[Value] = []
     for value, atom in zip(old, like, strict=True):

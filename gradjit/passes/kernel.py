@@ -257,8 +257,9 @@ class Kernel:
         known = [int(n) for n in sizes if n is not None]
         if len(known) < len(sizes) or int(np.prod(known)) > LOCAL:
             return self.big_array(eqn, out, extents)
-        made = Value(ArrayType(out.type.dtype, tuple(known)), out.name)
-        params = {"dtype": out.type.dtype, "dims": tuple(known), "local": True}
+        type_ = ArrayType(out.type.dtype, tuple(known))
+        made = Value(type_, out.name)
+        params: dict[str, Any] = {"dtype": out.type.dtype, "dims": type_.dims}
         self.append("empty", inside, (made,), **params)
         return made
 

@@ -154,7 +154,9 @@ class KernelNest:
         first, *rest = loops
 
         def body(i: Value, carries: Sequence[Atom]) -> Sequence[Atom]:
-            return self.level(rest, {**at, **taken_apart(self.kernel, first, i)}, carries)
+            return self.level(
+                rest, {**at, **taken_apart(self.kernel, first, i)}, carries
+            )
 
         return self.kernel.loop(first.bounds, now, body, first.name)
 

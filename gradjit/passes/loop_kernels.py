@@ -133,7 +133,11 @@ class LoopKernel(GridKernel):
         if self.host.is_host(extent):
             return self.host.look(extent)
         made = self.made_by(extent)
-        if made is not None and made.op.name == "dim" and self.host.is_host(made.args[0]):
+        if (
+            made is not None
+            and made.op.name == "dim"
+            and self.host.is_host(made.args[0])
+        ):
             return self.host.b.extent(self.host.look(made.args[0]), made.params["axis"])
         self.refuse(eqn, "an array whose extents differ from iteration to iteration")
         raise AssertionError

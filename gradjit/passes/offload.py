@@ -22,10 +22,10 @@ from gradjit.ir.graph import Atom, Block, Const, Eqn, Graph, Value, uses, walk
 from gradjit.ir.op import lookup
 from gradjit.ir.types import INDEX, ArrayType, ScalarType
 from gradjit.ops.device import GEOMETRY, ITEM, LAUNCH, SCRATCH
+from gradjit.passes import host_regions as regions
 from gradjit.passes.alias import Memory
 from gradjit.passes.device_numbers import device_numbers
 from gradjit.passes.grids import GridKernel, launch_nest
-from gradjit.passes import host_regions as regions
 from gradjit.passes.independent import Verdict
 from gradjit.passes.kernel import Kernel
 
@@ -71,8 +71,7 @@ def offload(graph: Graph) -> Offloaded:
 def _is_parallel(block: Block) -> bool:
     """Whether there is a launch of more than one thread, or a product."""
     return any(
-        e.op.name == "contract"
-        or (e.op is LAUNCH and e.params["config"] != "one")
+        e.op.name == "contract" or (e.op is LAUNCH and e.params["config"] != "one")
         for e in walk(block)
     )
 
@@ -337,7 +336,9 @@ class Offload:
 
     def update(self, eqn: Eqn) -> None:
         """An element of an array, or a part of it."""
-        if isinstance(eqn.args[1].type, ScalarType) and set(eqn.params["spec"]) <= {"i"}:
+        if isinstance(eqn.args[1].type, ScalarType) and set(eqn.params["spec"]) <= {
+            "i"
+        }:
             self.queue.append(eqn)
             self.env[eqn.out] = self.look(eqn.args[0])
             return

@@ -156,9 +156,7 @@ def _without(eqn: Eqn, number: int) -> Eqn | None:
     writers: list[Writer] = []
     results: list[Atom] = []
     outs: list[Value] = []
-    for w, row, out in zip(
-        eqn.params["writers"], columns(eqn), eqn.outs, strict=True
-    ):
+    for w, row, out in zip(eqn.params["writers"], columns(eqn), eqn.outs, strict=True):
         if w.dest == number:
             continue
         dest = w.dest - (w.dest > number)
@@ -286,4 +284,3 @@ def _needed(body: Block, value: Atom) -> list[Eqn]:
             out.append(eqn)
             wanted.update(values(eqn.args))
     return out[::-1]
-

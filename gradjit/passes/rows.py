@@ -62,7 +62,10 @@ class How:
 def _block(block: Block, facts: Facts, how: How) -> Block:
     block = inside_out(block, lambda region: _block(region, facts, how))
     eqns = list(block.eqns)
-    if sum(e.op.name == "map_" or (how.loops and e.op.name == "for_") for e in eqns) < 2:
+    if (
+        sum(e.op.name == "map_" or (how.loops and e.op.name == "for_") for e in eqns)
+        < 2
+    ):
         return block
     equal = dict(facts.equal)
     rows = _Rows(block, facts, how)

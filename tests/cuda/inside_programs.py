@@ -146,11 +146,11 @@ def launch(kernel: Any, threads: int, *given: Any) -> None:
         y.copy_to_host(x)
 
 
-def check_numbers(rtol: float) -> None:
+def check_numbers(rtol: float, rows: int = 40, run: Any = launch) -> None:
     """Derivatives by numbers, against those of the CPU."""
-    x = np.random.default_rng(0).uniform(1.1, 2.0, (40, 4))
-    out = np.zeros((40, 13))
-    launch(numbers, 40, x, out)
+    x = np.random.default_rng(0).uniform(1.1, 2.0, (rows, 4))
+    out = np.zeros((rows, 13))
+    run(numbers, rows, x, out)
     by = gradjit.value_and_grad
     of_price, of_root = by(price, argnums=(0, 2)), by(root)
     of_grown = by(grown, both)
@@ -162,12 +162,12 @@ def check_numbers(rtol: float) -> None:
         np.testing.assert_allclose(got, want, rtol=rtol)
 
 
-def check_arrays(rtol: float) -> None:
+def check_arrays(rtol: float, rows: int = 3, run: Any = launch) -> None:
     """Gradients by arrays, against those of the CPU."""
     rng = np.random.default_rng(1)
-    x, a = rng.normal(size=(3, 100)), rng.normal(size=(3, 3))
-    d_x, d_a, out = np.zeros((3, 9, 100)), np.zeros((3, 3, 3)), np.zeros((3, 2))
-    launch(arrays, 3, x, a, d_x, d_a, out)
+    x, a = rng.normal(size=(rows, 100)), rng.normal(size=(3, 3))
+    d_x, d_a, out = (np.zeros((rows, *s)) for s in ((9, 100), (3, 3), (2,)))
+    run(arrays, rows, x, a, d_x, d_a, out)
     for i, row in enumerate(x):
         value, slope = gradjit.value_and_grad(rosenbrock)(row)
         small, (by_x, by_a) = gradjit.value_and_grad(quadratic, both)(row[:3], a)

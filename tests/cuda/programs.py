@@ -144,7 +144,7 @@ def until_small(x):
 
 def branches(x, n):
     for i in range(n):
-        if np.sum(x) > 0.5 * i:
+        if np.sum(x) > 0.5 * i:  # noqa: SIM108
             x = x * 0.5
         else:
             x = np.sin(x) + 1.0

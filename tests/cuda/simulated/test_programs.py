@@ -1,4 +1,4 @@
-"""Programs in the simulator: the results of the CPU, of its types, and no side effect."""
+"""Programs in the simulator: the results of the CPU, of its types, and no more."""
 
 from __future__ import annotations
 
