@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import gradjit
+from gradjit import config, devicecall
 from gradjit.cuda import array, buffers, geometry, graphs, place, pool
 from gradjit.cuda import device as dev
 from gradjit.cuda.place import Place
@@ -264,3 +266,22 @@ def test_scratch_is_that_of_the_stream(bindings: faked.Bindings, here: Place) ->
         assert status is here.status
         assert parts is here.parts
         assert counters is here.counters
+
+
+def test_emitted_code(
+    bindings: faked.Bindings, driver: faked.Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devicecall, "require", lambda: None)
+
+    def wave(x: Any, a: Any) -> Any:
+        return a * np.sin(x) * x + x
+
+    compiled = gradjit.jit(wave, target="cuda")
+    with config.override(cuda_graphs=True):
+        for k in range(4):
+            x = np.linspace(0.0, 1.0, 50) + k
+            given = cuda.to_device(x)
+            driver.log.clear()
+            out = compiled(given, 2.0)
+            assert (("graph", 0) in driver.log) == (k > 0)
+            np.testing.assert_allclose(out.copy_to_host(), wave(x, 2.0), rtol=1e-12)
