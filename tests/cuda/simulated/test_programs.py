@@ -10,8 +10,9 @@ import pytest
 import gradjit
 from tests.cuda.programs import PROGRAMS
 
-# In single precision a search that stops at 1e-12 does not.
-DOUBLE = {"roots"}
+# One in three in single precision as well; there a search that stops at 1e-12 does not.
+CALLS = [(name, "float64") for name in PROGRAMS]
+CALLS += [(name, "float32") for name in list(PROGRAMS)[::3] if name != "roots"]
 
 
 def flat(found: Any) -> list[Any]:
@@ -19,12 +20,9 @@ def flat(found: Any) -> list[Any]:
     return [value, *gradients]
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize(("name", "dtype"), CALLS)
 def test_value_and_gradient(name: str, dtype: str) -> None:
     program = PROGRAMS[name]
-    if name in DOUBLE:
-        dtype = "float64"
     args = program.at(dtype)
     kept = program.at(dtype)
     wanted = flat(gradjit.value_and_grad(program.function, program.wrt)(*args))
