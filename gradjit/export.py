@@ -30,7 +30,8 @@ def export(f: Any, args: Sequence[Any], path: str | Path) -> Path:
         The path.
 
     Raises:
-        UnsupportedError: `f` is not a function that gradjit has transformed.
+        UnsupportedError: `f` is not a function that gradjit has transformed, or is
+            compiled for a device.
 
     Example:
         >>> import tempfile
@@ -53,6 +54,12 @@ def export(f: Any, args: Sequence[Any], path: str | Path) -> Path:
             hint="Export gradjit.grad(f) or gradjit.jit(f), not f itself.",
         )
     lowered = f.lower(*args).lowering
+    if lowered.function.options.target != "cpu":
+        raise UnsupportedError(
+            "export writes code for the CPU: kernels need gradjit.cuda at run time",
+            hint="Vendor f.source with gradjit installed, or export the function"
+            ' without target="cuda".',
+        )
     program = pipeline.lower(
         lowered.stages.graphs["eliminate"],
         pipeline.Stages(),

@@ -52,3 +52,15 @@ def test_exported_file_needs_only_numba(tmp_path: Path) -> None:
 def test_only_transformed_functions_are_exported(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match=r"not f itself"):
         gradjit.export(loss, (np.ones(3), np.ones(3)), tmp_path / "no.py")
+
+
+def test_code_for_a_device_is_refused(tmp_path):
+    on_device = gradjit.grad(lambda x: np.sum(x * x), target="cuda")
+    with pytest.raises(gradjit.UnsupportedError) as caught:
+        gradjit.export(on_device, (np.ones(3),), tmp_path / "out.py")
+    assert str(caught.value) == (
+        "export writes code for the CPU: kernels need gradjit.cuda at run time\n"
+        "  Vendor f.source with gradjit installed, or export the function without"
+        ' target="cuda".'
+    )
+    assert not (tmp_path / "out.py").exists()
