@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from gradjit.cuda import optional
+from gradjit.cuda.grid import WORDS
 from gradjit.cuda.pool import Memory, Pool, Source
 from gradjit.cuda.shim import SIMULATED, cuda, quiet
 
@@ -37,7 +38,7 @@ class Place:
         context: The device's context; None in the simulator.
         multiprocessors: How many multiprocessors the device has.
         pool: The memory of the stream's arrays.
-        parts: Partial results, `REDUCTIONS * MAX_BLOCKS` float64.
+        parts: Partial results, `REDUCTIONS * WORDS * MAX_BLOCKS` float64.
         counters: Counters of finished blocks, `REDUCTIONS` int32, zero between kernels.
         status: One int32: 0, or the code of an error that a kernel found.
     """
@@ -144,7 +145,7 @@ def _made(device: int, handle: int) -> Place:
 
 
 def _scratch(stream: Any) -> tuple[Any, Any, Any]:
-    parts = cuda.device_array(REDUCTIONS * MAX_BLOCKS, np.float64)
+    parts = cuda.device_array(REDUCTIONS * WORDS * MAX_BLOCKS, np.float64)
     counters = cuda.to_device(np.zeros(REDUCTIONS, np.int32), stream=stream)
     status = cuda.to_device(np.zeros(1, np.int32), stream=stream)
     if not SIMULATED:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gradjit.cuda import device as dev
+from gradjit.cuda.grid import WORDS
 from gradjit.cuda.shim import cuda
 
 
@@ -50,3 +51,10 @@ def test_rows_and_grids(shape: tuple[int, int]) -> None:
 def test_more_than_one_block_where_there_is_work_for_two() -> None:
     assert dev.elements(33)[0] == 2
     assert dev.elements(32)[0] == 1
+
+
+def test_scratch_is_enough_for_the_largest_grid() -> None:
+    """A block's part takes up to `WORDS` elements, of each reduction's share."""
+    share = dev.parts().shape[0] // dev.counters().shape[0]
+    assert share >= WORDS * dev.MAX_BLOCKS
+    assert not dev.counters().copy_to_host().any()
