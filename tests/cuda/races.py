@@ -6,6 +6,9 @@ and with the number of barriers before it: two threads of a block that touch the
 element between the same barriers, one of them to write, race, whoever comes first; so
 do threads of two blocks in one launch. And all threads of a block have to come to the
 same barriers.
+
+As on a device, an array that a thread makes in a loop is in the same memory each time,
+and new memory holds what nobody should read.
 """
 
 from __future__ import annotations
@@ -17,7 +20,9 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
-Access = tuple[int, int, str]  # barriers before it, address, read, write or add
+import numpy as np
+
+from gradjit.cuda import views
 
 _OURS = "gradjit/cuda/"  # what collectives do is theirs, and has tests of its own
 
@@ -47,6 +52,8 @@ class _Watch:
             (arrays.FakeCUDAArray, "__getitem__", self.read),
             (arrays.FakeCUDAArray, "__setitem__", self.write),
             (api.FakeCUDAAtomic, "add", self.added),
+            (api.FakeCUDALocal, "array", self.local),
+            (views, "new", self.new),
         ]
         self.before: list[Callable[..., Any]] = []
         self.threads: list[Any] = []
@@ -96,6 +103,17 @@ class _Watch:
             return old(atomic, array, at, value)
         finally:
             thread.adding = False
+
+    def local(self, old: Any, module: Any, shape: Any, dtype: Any) -> Any:
+        thread: Any = threading.current_thread()
+        made = thread.__dict__.setdefault("local", {})
+        line = _line()
+        if line not in made:
+            made[line] = _spoilt(old(module, shape, dtype))
+        return made[line]
+
+    def new(self, old: Any, *args: Any) -> Any:
+        return _spoilt(old(*args))
 
     def note(self, array: Any, at: Any, kind: str) -> None:
         thread: Any = threading.current_thread()
@@ -153,9 +171,15 @@ def _race(kinds: dict[str, set[Any]]) -> bool:
     return "write" in kinds or ("add" in kinds and "read" in kinds)
 
 
+def _spoilt(array: Any) -> Any:
+    """An array full of what nobody should read."""
+    array[...] = np.nan if array.dtype.kind == "f" else array.dtype.type(99)
+    return array
+
+
 def _bound(method: Callable[..., Any], old: Callable[..., Any]) -> Callable[..., Any]:
-    def called(self: Any, *args: Any) -> Any:
-        return method(old, self, *args)
+    def called(*args: Any) -> Any:
+        return method(old, *args)
 
     return called
 

@@ -222,7 +222,7 @@ class _Generator:
 
     def masked(self) -> None:
         name = self.pick(["a", "b", "r", "c"])
-        value = self.pick(["0.2", "{0}[{0} > 0.3] * 0.5", "np.sin({0}[{0} > 0.3])"])
+        value = self.pick(["0.2", "0.2", "0.1 * t", "{0}[{0} > 0.3] * 0.5"])
         sign = self.pick(["=", "=", "+=", "*="])
         self.emit(1, f"{name}[{name} > 0.3] {sign} {value.format(name)}")
 
@@ -232,7 +232,7 @@ class _Generator:
             self.pick(
                 [
                     f"np.add.at(c, p, np.tanh({self.column(1)}) * 0.3)",
-                    f"a[p] = np.tanh({self.matrix(1)}) + 0.0 * x",
+                    "np.add.at(a, (p, 0), np.tanh(c) + np.cos(z))",
                     f"r[q] = np.tanh({self.row(1)}) + 0.0 * y",
                     f"r[q] += np.tanh({self.row(1)})",
                     f"a[p, 0] += np.tanh({self.column(1)})",
@@ -320,7 +320,7 @@ class _Generator:
                 [f"{name} += r"],
                 [f"{name} = {name}[::-1] * 0.5 + {other}"],
                 [f"{name} = {name}[q] * 0.8"],
-                [f"{name}[q] = 0.7 * {other}"],
+                [f"{name}[m - 1] = {other}[q[0]]"],
                 [f"np.add.at({name}, q // 2, {other} * 0.2)"],
                 [f"{name}[-1] *= {other}[-1]"],
                 ["for j in range(m):", f"    {name}[j] = np.sin({other}[j]) * u"],
