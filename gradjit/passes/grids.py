@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from gradjit.passes.offload import Offload
 
 Axes = tuple[int, ...]
+# So many reductions over the grid has one kernel: `gradjit.cuda.place` has their memory.
+REDUCTIONS = 64
 
 
 class GridKernel(Kernel):
@@ -65,6 +67,12 @@ class GridKernel(Kernel):
         cell = self.host.cell_for(out)
         param = self.given(cell, out.name)
         k = sum(e.op is GRID_REDUCE for f in self.b.frames for e in f.eqns)
+        if k == REDUCTIONS:
+            raise UnsupportedError(
+                f'with target="cuda", a loop reduces to more than {REDUCTIONS} numbers',
+                self.loc,
+                "Keep them in an array, or divide the loop.",
+            )
         args = (
             *self.widened(numbers),
             self.given(self.host.scratch("parts")),
@@ -93,9 +101,7 @@ class GridKernel(Kernel):
             out.append(number)
         return out
 
-    def by_first(
-        self, store: Sequence[Atom], array: Atom, add: bool = False
-    ) -> Atom:
+    def by_first(self, store: Sequence[Atom], array: Atom, add: bool = False) -> Atom:
         """The array with `store` = (value, *index) done by one thread of a block."""
         value, *at = store
         first = self.emit("eq", self.position("thread"), index(0))

@@ -1,6 +1,6 @@
 """One random program on the simulated device, against the CPU and plain Python.
 
-    NUMBA_ENABLE_CUDASIM=1 python -m tests.cuda.random_check FIRST LAST [float32]
+NUMBA_ENABLE_CUDASIM=1 python -m tests.cuda.random_check FIRST LAST [float32]
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ from tests.cuda import ptx
 from tests.cuda.launches import compiled
 from tests.cuda.programs import PROGRAMS
 
-
 # In turn: the ops of both are compiled for both, in `test_ops_ptx`.
 CASES = [
     (name, *(("float64", (8, 0)) if k % 2 else ("float32", (9, 0))))

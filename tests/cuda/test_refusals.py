@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 import gradjit
+from gradjit.cuda.place import REDUCTIONS
 from gradjit.errors import GradjitError, UnsupportedError
 from gradjit.ir.graph import Value
 from gradjit.ir.types import FLOAT64, INDEX, ArrayType
 from gradjit.ir.verify import verify
+from gradjit.passes import grids
 from gradjit.passes.offload import offload
 from gradjit.passes.place import place
 from tests.codegen.build import Program, matrix, vector
@@ -292,3 +294,7 @@ def test_other_targets(target: Any) -> None:
     with pytest.raises(GradjitError) as found:
         gradjit.grad(running_sum, target=target)
     assert str(found.value) == f'target is "cpu" or "cuda", not {target!r}'
+
+
+def test_as_many_reductions_as_there_is_memory_for() -> None:
+    assert grids.REDUCTIONS == REDUCTIONS
