@@ -120,8 +120,17 @@ def array_spec(x: Any, static: Axes) -> Spec:
         x: With a dtype of NumPy's or one that NumPy knows, ndim and shape.
         static: The axes whose extents are part of the key.
     """
-    dtype = np.dtype(str(x.dtype).removeprefix("torch."))
-    return Spec("array", _native(dtype, x), _dims(x, static))
+    try:
+        dtype = np.dtype(str(x.dtype).removeprefix("torch."))
+    except TypeError:  # bfloat16, for one
+        dtype = np.dtype(object)
+    found = _TYPES.get(dtype)
+    if found is None:
+        raise DtypeError(
+            f"{x.dtype} arrays are not supported",
+            hint="Use float64, float32, an integer dtype or bool.",
+        )
+    return Spec("array", found, _dims(x, static))
 
 
 def _dims(x: Array, static: Axes) -> tuple[int | None, ...]:

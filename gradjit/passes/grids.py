@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from gradjit.passes.offload import Offload
 
 Axes = tuple[int, ...]
-# So many reductions over the grid has one kernel: `gradjit.cuda.place` has their memory.
+# So many reductions over the grid has a kernel: `gradjit.cuda.place` has their memory.
 REDUCTIONS = 64
 
 
