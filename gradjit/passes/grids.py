@@ -93,9 +93,7 @@ class GridKernel(Kernel):
             out.append(number)
         return out
 
-    def by_first(
-        self, store: Sequence[Atom], array: Atom, add: bool = False
-    ) -> Atom:
+    def by_first(self, store: Sequence[Atom], array: Atom, add: bool = False) -> Atom:
         """The array with `store` = (value, *index) done by one thread of a block."""
         value, *at = store
         first = self.emit("eq", self.position("thread"), index(0))
