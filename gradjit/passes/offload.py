@@ -2,7 +2,7 @@
 
 What is left of the program on the host are extents, allocations, views, matrix products
 and loops over these; a nest over elements is a kernel (`grids`), and a loop whose
-iterations are independent is one too (`row_kernel`, `item_kernel`). A number that the
+iterations are independent is one too (`row_kernel`, `loop_kernels`). A number that the
 device computes stays there, in an array without axes (a cell); the host waits for it
 only where it needs it: an extent, a branch, the condition of a loop. Arithmetic on such
 numbers is done in the kernels that use them (`late`); single loads, stores and checks
@@ -165,19 +165,11 @@ class Offload:
 
     def mark(self) -> Callable[[], None]:
         """What undoes all that is done from now on."""
-        frame = self.b.frames[-1]
-        known = replace(
-            frame,
-            eqns=list(frame.eqns),
-            seen=dict(frame.seen),
-            values=set(frame.values),
-        )
-        state, depth = self.state.copy(), len(self.b.frames)
+        state, emitted = self.state.copy(), self.b.mark()
         counts = len(self.kernels), len(self.checks)
 
         def undo() -> None:
-            del self.b.frames[depth:]
-            self.b.frames[-1] = known
+            emitted()
             self.state = state
             del self.kernels[counts[0] :]
             del self.checks[counts[1] :]
