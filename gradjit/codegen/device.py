@@ -8,6 +8,7 @@ of the device, and works with `gradjit.cuda.device`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 
 from gradjit.codegen.emit import (
     Printer,
@@ -18,6 +19,7 @@ from gradjit.codegen.emit import (
     located,
 )
 from gradjit.codegen.expr import ATOM, Dialect, Text, Writer, tuple_text
+from gradjit.codegen.lines import Lines
 from gradjit.ir.graph import Const, Eqn
 from gradjit.ir.named import Named
 from gradjit.ir.types import BOOL
@@ -69,8 +71,21 @@ def emit_device(
 
 def _errors(checks: Sequence[Eqn]) -> str:
     """The table of what kernels may find wrong."""
-    rows = [f"        {_message(eqn)!r}," for eqn in checks]
-    return "\n".join(["ERRORS = dev.register(", "    (", *rows, "    )", ")"])
+    out = Lines()
+    with ExitStack() as nested:
+        for head in ("ERRORS = dev.register(", "("):
+            out.add(head)
+            nested.enter_context(out.indented())
+        for eqn in checks:
+            kind, text = _message(eqn)
+            out.add("(")
+            with out.indented():
+                out.add(f'"{kind}",')
+                out.add_text("(", text, "),")
+            out.add("),")
+    out.add("    )")
+    out.add(")")
+    return out.text().rstrip()
 
 
 def _message(eqn: Eqn) -> tuple[str, str]:

@@ -41,11 +41,13 @@ class Offloaded:
         kernels: What it launches.
         checks: The equations whose failure a kernel notes, by their codes; a push that
             finds its stack full is one.
+        alone: Loops over numbers that one thread runs, and why.
     """
 
     host: Graph
     kernels: tuple[Graph, ...]
     checks: tuple[Eqn, ...]
+    alone: tuple[tuple[Eqn, str], ...] = ()
 
 
 def offload(graph: Graph) -> Offloaded:
@@ -62,10 +64,9 @@ def offload(graph: Graph) -> Offloaded:
     arrays = any(isinstance(p.type, ArrayType) for p in graph.block.params)
     if not _is_parallel(block) and (host.sequential or not arrays):
         _refuse_scalars(graph, host.sequential)
-    name = graph.name
-    return Offloaded(
-        Graph(name, block, graph.mutated), tuple(host.kernels), tuple(host.checks)
-    )
+    alone = tuple((e, regions.why_alone(host, e)) for e in host.sequential)
+    whole = Graph(graph.name, block, graph.mutated)
+    return Offloaded(whole, tuple(host.kernels), tuple(host.checks), alone)
 
 
 def _is_parallel(block: Block) -> bool:

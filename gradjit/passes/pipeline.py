@@ -123,11 +123,13 @@ class Device:
         host: What the host does.
         kernels: What it launches.
         checks: What kernels may find wrong, by its code.
+        alone: Loops that one thread runs, and why.
     """
 
     host: Named
     kernels: tuple[Named, ...]
     checks: tuple[Eqn, ...]
+    alone: tuple[tuple[Eqn, str], ...] = ()
 
 
 def lower_device(
@@ -163,7 +165,7 @@ def lower_device(
         stages.graphs[kernel.name] = kernel
     stages.graphs["offload"] = divided.host
     kernels = tuple(map(name, divided.kernels))
-    return Device(name(divided.host), kernels, divided.checks)
+    return Device(name(divided.host), kernels, divided.checks, divided.alone)
 
 
 def lower(
