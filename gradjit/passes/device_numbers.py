@@ -81,6 +81,8 @@ class _Look:
         first = len(eqn.args) - len(eqn.outs)
         body = eqn.regions[-1]
         for k, out in enumerate(eqn.outs):
+            if not k and eqn.params.get("exits"):
+                continue  # the host has to know whether the loop ends
             params = [r.params[len(r.params) - len(eqn.outs) + k] for r in eqn.regions]
             everything = (eqn.args[first + k], body.results[k], out)
             if any(map(self.has, everything)):

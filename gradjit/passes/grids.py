@@ -93,11 +93,15 @@ class GridKernel(Kernel):
             out.append(number)
         return out
 
-    def by_first(self, store: Sequence[Atom], array: Atom) -> Atom:
+    def by_first(
+        self, store: Sequence[Atom], array: Atom, add: bool = False
+    ) -> Atom:
         """The array with `store` = (value, *index) done by one thread of a block."""
         value, *at = store
         first = self.emit("eq", self.position("thread"), index(0))
         self.b.open(())
+        if add:  # here: nobody else may read it while it is written
+            value = self.emit("add", self.load(array, at), value)
         then = self.b.close((self.store(array, value, at),))
         out = Value(array.type, getattr(array, "name", ""))
         self.append(IF, (first,), (out,), (then, Block((), (), (array,))))

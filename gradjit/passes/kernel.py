@@ -21,6 +21,7 @@ from gradjit.ir.op import lookup
 from gradjit.ir.types import INDEX, ArrayType, ScalarType, StackType
 from gradjit.ops.device import FAIL, HALT, POSITION, Where
 from gradjit.ops.region import FOR
+from gradjit.passes.alias import is_array, is_view, origin
 
 if TYPE_CHECKING:
     from gradjit.passes.offload import Offload
@@ -202,6 +203,8 @@ class Kernel:
         """The equation as it is."""
         args = tuple(map(self.atom, eqn.args))
         outs = tuple(Value(o.type, o.name) for o in eqn.outs)
+        if eqn.op.name in ("for_", "while_") and carries_new(eqn):
+            self.refuse(eqn, "an array that an inner loop makes anew and carries on")
         if eqn.regions:
             first = len(eqn.args) - len(eqn.outs)
             carries = args[first:] if eqn.op.name != "if_" else ()
@@ -226,7 +229,16 @@ class Kernel:
             self._share(carries, params[len(params) - len(carries) :])
         self.b.open(params)
         self.take_all(block)
+        self.leave(block)
         return self.b.close([self.atom(r) for r in block.results])
+
+    def leave(self, block: Block) -> None:
+        """What threads do at the end of a region."""
+
+    @contextmanager
+    def alone(self) -> Generator[None]:
+        """Take equations that a thread runs for itself, an element of a nest."""
+        yield
 
     def added(self, eqn: Eqn) -> None:
         """`a[i] += v`."""
@@ -345,6 +357,29 @@ class Kernel:
         mutated = {places[p]: k for k, p in enumerate(self.written)}
         block = self.b.close(results)
         return Graph(name, Block(tuple(self.params), block.eqns, results), mutated)
+
+
+def carries_new(eqn: Eqn) -> bool:
+    """Whether an iteration leaves an array that it has made to the next one.
+
+    In a kernel an array that is made in a loop is in the same memory each time.
+    """
+    body = eqn.regions[-1]
+    made = {out: e for e in body.eqns for out in e.outs}
+    return any(
+        is_array(result) and _home(body, made, result) in made
+        for result in body.results
+    )
+
+
+def _home(body: Block, made: dict[Value, Eqn], array: Atom) -> Atom:
+    """Where an array comes from, views and updates aside."""
+    while True:
+        array = origin(body, array)
+        eqn = made.get(array) if isinstance(array, Value) else None
+        if eqn is None or not is_view(eqn):
+            return array
+        array = eqn.args[0]
 
 
 def _drop(kernel: Kernel, eqn: Eqn) -> None:

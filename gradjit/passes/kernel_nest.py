@@ -172,7 +172,8 @@ class KernelNest:
         for dest, atom in zip(self.dests, now, strict=False):
             assert isinstance(dest, Value)
             kernel.mapping[dest] = atom
-        kernel.take_all(body)
+        with kernel.alone():
+            kernel.take_all(body)
         place = len(self.dests)
         for k in range(len(self.writers)):
             width = self.width(k)

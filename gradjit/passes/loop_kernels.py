@@ -10,7 +10,8 @@ a part for each, folded by a second kernel.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gradjit.ir.build import index
@@ -18,9 +19,9 @@ from gradjit.ir.graph import Atom, Block, Const, Eqn, Value, values, walk
 from gradjit.ir.op import lookup
 from gradjit.ir.types import ArrayType, ScalarType
 from gradjit.ops.device import BARRIER
-from gradjit.ops.region import Writer
-from gradjit.passes.alias import is_array, overwritten
-from gradjit.passes.grids import GridKernel, fold
+from gradjit.ops.region import MAP, Writer
+from gradjit.passes.alias import is_array, is_view, overwritten
+from gradjit.passes.grids import GridKernel, fold, updates
 from gradjit.passes.independent import Kind
 from gradjit.passes.kernel import Element, Kernel
 from gradjit.passes.kernel_nest import (
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 
 # A nest of fewer elements is not worth a block.
 _FEW = 16
+_TOUCHING = frozenset(
+    {"map_", "store", "add_at", "index", "full", "copy", "for_", "if_"}
+)
+_BY_ALL = frozenset({"map_", "full", "copy"})
 _IN_ROWS = frozenset(
     {
         "dim",
@@ -269,6 +274,7 @@ class RowKernel(LoopKernel):
         self.read: set[Atom] = set()
         self.touched: set[Atom] = set()
         self.scratched = False
+        self.single_thread = False
         self.parts: dict[int, Value] = {}
 
     def width(self) -> Atom:
@@ -337,15 +343,29 @@ class RowKernel(LoopKernel):
 
     # ------------------------------------------------------------------- barriers
 
+    @contextmanager
+    def alone(self) -> Generator[None]:
+        before, self.single_thread = self.single_thread, True
+        yield
+        self.single_thread = before
+
     def before(self, eqn: Eqn) -> None:
         """A barrier, if threads could meet what others have written or still read."""
-        reads = {self.host.memory.root(a) for a in _arrays(eqn)}
-        writes = {self.host.memory.root(a) for a in overwritten(eqn)}
-        writes |= {self.host.memory.root(o) for o in eqn.outs if is_array(o)}
+        reads, writes = self.accesses(eqn)
         if (reads | writes) & self.touched or writes & self.read:
             self.barrier()
         self.read |= reads
         self.touched |= writes
+
+    def accesses(self, eqn: Eqn) -> tuple[set[Atom], set[Atom]]:
+        """The memory that an equation reads, and writes; its regions included."""
+        root = self.host.memory.root
+        inside = [eqn, *(e for r in eqn.regions for e in walk(r))]
+        touching = [e for e in inside if not is_view(e)]
+        reads = {root(a) for e in touching for a in _read(e)}
+        writes = {root(a) for e in touching for a in overwritten(e)}
+        made = (o for e in touching if not e.regions or e.op is MAP for o in e.outs)
+        return reads, writes | {root(o) for o in made if is_array(o)}
 
     def barrier(self) -> None:
         latest = {
@@ -368,32 +388,47 @@ class RowKernel(LoopKernel):
 
     def take(self, eqn: Eqn) -> None:
         name = eqn.op.name
-        if not self.b.frames[1:]:  # arithmetic in front of the loop
-            super().take(eqn)
+        if self.single_thread or not self.b.frames[1:]:
+            super().take(eqn)  # an element, or arithmetic in front of the loop
             return
-        if name in ("map_", "store", "add_at", "index", "full", "copy"):
+        if name in _TOUCHING and not is_view(eqn):
             self.before(eqn)
         if name in ("store", "add_at"):
             self.single(eqn)
+        elif name == "for_":
+            self.inner_loop(eqn)
         else:
             super().take(eqn)
 
-    def region(self, block: Block, carries: Sequence[Atom]) -> Block:
-        """Iterations of an inner loop: behind each of them all threads meet."""
-        made = super().region(block, carries)
-        if not any(e.op.name == "map_" for e in walk(block)):
-            return made
-        end = Eqn(BARRIER, (), (), {}, (), self.b.loc)
-        self.read.clear()
-        self.touched.clear()
-        return Block(made.params, (*made.eqns, end), made.results)
+    def inner_loop(self, eqn: Eqn) -> None:
+        """A loop of an iteration, by all threads; it may run never, or often.
+
+        A barrier inside of it is none for what was touched before it. And an iteration
+        must not write what threads still read, or have written, in the one before.
+        """
+        read, touched = self.read, self.touched
+        self.read, self.touched = set(), set()
+        super().take(eqn)
+        self.read |= read
+        self.touched |= touched
+
+    def leave(self, block: Block) -> None:
+        if self.single_thread:
+            return
+        reads, writes = set[Atom](), set[Atom]()
+        for eqn in block.eqns:
+            for whole, part in zip((reads, writes), self.accesses(eqn), strict=True):
+                whole |= part
+        # What one thread stores, and nobody reads, can wait.
+        several = any(e.op.name in _BY_ALL for e in walk(block))
+        if reads & writes or (writes and several):
+            self.barrier()
 
     def single(self, eqn: Eqn) -> None:
         """One number that is stored, or added, by one thread."""
-        array, value, *at = map(self.atom, eqn.args)
-        if eqn.op.name == "add_at":
-            value = self.emit("add", self.load(array, at), value)
-        self.mapping[eqn.out] = self.by_first((value, *at), array)
+        array, *store = map(self.atom, eqn.args)
+        (value, *at), add = store, eqn.op.name == "add_at"
+        self.mapping[eqn.out] = self.by_first((value, *at), array, add)
 
     def nest(self, eqn: Eqn) -> None:
         """The elements of a nest, shared by the threads."""
@@ -407,8 +442,13 @@ class RowKernel(LoopKernel):
                 groups.setdefault(tuple(sorted(w.axes)), []).append(k)
             else:
                 rest.append(k)
+        shared = updates(self.host, eqn)
+        for dest in eqn.args[ndim:] if shared else ():
+            self.shared.add(self.atom(dest))
         for axes, chosen in groups.items():
             self.scoped(eqn, axes, chosen)
+        if groups and any(writers[k].dest >= 0 for k in rest):
+            self.barrier()  # what the reductions read
         if rest:
             self.elements(eqn, rest)
 
@@ -468,10 +508,7 @@ class RowKernel(LoopKernel):
         return self.loop(bounds, (array,), body)[0]
 
 
-def _arrays(eqn: Eqn) -> list[Value]:
-    """The arrays that an equation reads, its regions included."""
-    found = [v for v in values(eqn.args) if is_array(v)]
-    for region in eqn.regions:
-        for inner in walk(region):
-            found += [v for v in values(inner.args) if is_array(v)]
-    return found
+def _read(eqn: Eqn) -> list[Value]:
+    """The arrays that an equation reads elements of."""
+    args = eqn.args[1:] if eqn.op.name in ("store", "add_at") else eqn.args
+    return [a for a in values(args) if is_array(a)]
