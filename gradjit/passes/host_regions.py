@@ -18,10 +18,11 @@ from gradjit.ops.region import MAP, Writer
 from gradjit.passes.device_numbers import is_brief, is_simple
 from gradjit.passes.grids import launch_nest
 from gradjit.passes.independent import Verdict, judge
-from gradjit.passes.loop_kernels import has_rows, launch_items, launch_rows
+from gradjit.passes.loop_kernels import launch_items
+from gradjit.passes.row_kernel import has_rows, launch_rows
 
 if TYPE_CHECKING:
-    from gradjit.passes.offload import Offload
+    from gradjit.passes.host_code import Offload
 
 _ARRAYS = frozenset({"map_", "contract"})
 
