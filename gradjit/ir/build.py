@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gradjit.errors import InternalError, Loc
@@ -115,6 +115,20 @@ class Builder(Folding):
         """Close the innermost block."""
         frame = self.frames.pop()
         return Block(frame.params, tuple(frame.eqns), tuple(results))
+
+    def mark(self) -> Callable[[], None]:
+        """What undoes all that is emitted from now on."""
+        frames = [
+            replace(f, eqns=list(f.eqns), seen=dict(f.seen), values=set(f.values))
+            for f in self.frames
+        ]
+        known = dict(self._extents)
+
+        def undo() -> None:
+            self.frames[:] = frames
+            self._extents = known
+
+        return undo
 
     def region(
         self, params: Sequence[Value], body: Callable[..., Sequence[Atom]]

@@ -14,9 +14,7 @@ from gradjit.ir.types import BOOL, FLOAT32, FLOAT64, INT64, DType
 from gradjit.ops.device import BLOCK_REDUCE, GRID_REDUCE
 from gradjit.ops.region import IF
 from gradjit.passes.kernel import Kernel
-from gradjit.passes.kernel_nest import (
-    canonical,
-)
+from gradjit.passes.kernel_nest import canonical
 
 
 class GridKernel(Kernel):

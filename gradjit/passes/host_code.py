@@ -104,19 +104,11 @@ class Offload:
 
     def mark(self) -> Callable[[], None]:
         """What undoes all that is done from now on."""
-        frame = self.b.frames[-1]
-        known = replace(
-            frame,
-            eqns=list(frame.eqns),
-            seen=dict(frame.seen),
-            values=set(frame.values),
-        )
-        state, depth = self.state.copy(), len(self.b.frames)
+        state, emitted = self.state.copy(), self.b.mark()
         counts = len(self.kernels), len(self.checks)
 
         def undo() -> None:
-            del self.b.frames[depth:]
-            self.b.frames[-1] = known
+            emitted()
             self.state = state
             del self.kernels[counts[0] :]
             del self.checks[counts[1] :]

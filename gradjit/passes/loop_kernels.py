@@ -1,10 +1,8 @@
 """Counted loops whose iterations are independent, as kernels.
 
-A thread for each iteration (`launch_items`), in steps of the grid; or, where an
-iteration has nests over elements, a block for each (`row_kernel`). A number that
-iterations add to is a part of each thread, reduced over the grid; an array that they
-add to takes atomic additions from threads, and from blocks a part for each, folded by a
-second kernel.
+A thread for each iteration, in steps of the grid; where an iteration has nests over
+elements, a block for each (`row_kernel`). A number that iterations add to is a part of
+each thread, reduced over the grid; an array that they add to takes atomic additions.
 """
 
 from __future__ import annotations
@@ -19,9 +17,7 @@ from gradjit.ir.types import ArrayType
 from gradjit.passes.grid_kernel import GridKernel
 from gradjit.passes.independent import Kind
 from gradjit.passes.kernel import Kernel
-from gradjit.passes.kernel_nest import (
-    identity,
-)
+from gradjit.passes.kernel_nest import identity
 
 if TYPE_CHECKING:
     from gradjit.passes.host_code import Offload

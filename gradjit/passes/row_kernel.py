@@ -1,8 +1,10 @@
 """Loops whose iterations have nests over elements: a block for each iteration.
 
-The threads of a block share the elements of a nest, all of them compute what comes
-between, and one of them stores single numbers. They meet at barriers where one would
-read what another has written.
+The threads of the block share the elements of a nest, all of them compute what comes
+between, and one of them stores single numbers. Before a thread meets what others have
+written, or writes what others may still read, all of them meet at a barrier; whether
+they do is found by the memory that equations touch, not by its elements. An array that
+iterations add to has a part for each block, folded by a second kernel.
 """
 
 from __future__ import annotations

@@ -288,7 +288,10 @@ class _Generator:
             for line in self.in_row():
                 self.emit(2, line)
         ends = ["a[i] = v", "a[i] += np.tanh(v)", "b[i, :] = np.tanh(v) * u"]
-        ends += ["c[i] = np.tanh(u) + np.tanh(np.sum(v))", "t += np.tanh(np.sum(v * w))"]
+        ends += [
+            "c[i] = np.tanh(u) + np.tanh(np.sum(v))",
+            "t += np.tanh(np.sum(v * w))",
+        ]
         ends += ["r += 0.1 * np.tanh(v)", "a[i, 1:] = np.tanh(v)[:-1]"]
         for line in self.rng.sample(ends, self.rng.randint(1, 2)):
             self.emit(2, line)
@@ -307,15 +310,18 @@ class _Generator:
                 [f"u = {name}[np.argmax({other})]"],
                 ["for j in range(m):", f"    u += 0.1 * v[j] * {name}[j]"],
                 ["for j in range(1, m):", f"    {name}[j] += 0.3 * {name}[j - 1]"],
-                ["for _ in range(k):", f"    {name} = np.sin({name} + np.sum({other}))"],
+                [
+                    "for _ in range(k):",
+                    f"    {name} = np.sin({name} + np.sum({other}))",
+                ],
                 ["for _ in range(k):", "    v, w = w, v * 0.5 + np.mean(w)"],
                 [
                     "for j in range(k):",
                     f"    {name}[0] = 0.5 * {name}[m - 1] + 0.1 * {other}[j % m]",
                     f"    {name} *= 0.9",
                 ],
-                [f"if u > 0.2:", f"    u = {name}[0] * 0.5"],
-                [f"if u > 0.2:", f"    {name} = {name} * 0.5"],
+                ["if u > 0.2:", f"    u = {name}[0] * 0.5"],
+                ["if u > 0.2:", f"    {name} = {name} * 0.5"],
                 [f"{name}[{name} > 0.4] = 0.4"],
                 [f"{name} += r"],
                 [f"{name} = {name}[::-1] * 0.5 + {other}"],

@@ -113,6 +113,18 @@ def ended_early(x, y, k):
     return np.sum(x * y) + t
 
 
+def tried_and_undone(x, y, k):
+    """The host runs a loop that was no kernel, after all, with extents of its own."""
+    b = np.sin(x)
+    for i in range(x.shape[0]):
+        v = np.zeros(x.shape[1])
+        w = np.cos(x[i])
+        for j in range(x.shape[1]):
+            w[j] = np.sum(np.tanh(b[i] * v[j])) * 0.1
+        y = y + 0.1 * np.tanh(v)
+    return np.sum(y * y) + np.sum(b)
+
+
 PROGRAMS: dict[str, tuple[Any, Any]] = {
     f.__name__: (f, last)
     for f, last in (
@@ -124,6 +136,7 @@ PROGRAMS: dict[str, tuple[Any, Any]] = {
         (chained_in_a_row, 1),
         (skipped_in_a_row, 2),
         (ended_early, 3),
+        (tried_and_undone, 3),
     )
 }
 
@@ -133,14 +146,49 @@ def test_as_on_the_cpu_and_without_races(name: str) -> None:
     function, last = PROGRAMS[name]
     with config.override(jit=False):
         want, slopes = gradjit.value_and_grad(function, (0, 1))(X, Y, last)
-    try:
-        with watched() as found:
-            on_device = gradjit.value_and_grad(function, (0, 1), target="cuda")
-            value, grads = on_device(X, Y, last)
-    except gradjit.UnsupportedError:
-        assert name in ("swapped_anew", "anew_in_a_thread")
-        return
+    with watched() as found:
+        on_device = gradjit.value_and_grad(function, (0, 1), target="cuda")
+        value, grads = on_device(X, Y, last)
     assert not found
     np.testing.assert_allclose(value, want, rtol=1e-12)
     for got, slope in zip(grads, slopes, strict=True):
         np.testing.assert_allclose(got, slope, rtol=1e-11, atol=1e-12)
+
+
+def chosen(x, p):
+    return np.sum(np.sin(x[p]))
+
+
+def chosen_in_threads(x, p):
+    t = 0.0
+    for i in numba.prange(len(p)):
+        t += np.sin(x[p[i]])
+    return t
+
+
+def chosen_in_rows(x, p):
+    t = 0.0
+    for i in range(len(p)):
+        v = np.sin(x)
+        t += np.sum(v[p]) * v[p[i]]
+    return t
+
+
+@pytest.mark.parametrize("function", [chosen, chosen_in_threads, chosen_in_rows])
+def test_an_index_out_of_bounds_is_the_users_line_and_the_next_call_works(
+    function: Any,
+) -> None:
+    x = np.arange(40.0)
+    good, bad = np.arange(35), np.arange(35)
+    bad[33] = 50
+    on_device = gradjit.value_and_grad(function, target="cuda")
+    with pytest.raises(IndexError) as wanted:
+        gradjit.grad(function)(x, bad)
+    for _ in range(2):
+        with pytest.raises(IndexError, match=r"test_found\.py:\d+: .*p") as found:
+            on_device(x, bad)
+        assert str(found.value) == str(wanted.value)
+        value, slopes = on_device(x, good)
+        np.testing.assert_allclose(value, function(x, good), rtol=1e-12)
+        np.testing.assert_allclose(slopes, gradjit.grad(function)(x, good), rtol=1e-12)
+    np.testing.assert_array_equal(x, np.arange(40.0))
