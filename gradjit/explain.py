@@ -17,21 +17,29 @@ Row = tuple[str, ...]
 def explain(lowered: Lowered) -> str:
     """Tables of arguments, of what is kept for the way back, of buffers and loops."""
     block = lowered.program.graph.block
-    parts = [
-        _table(
-            "arguments", ("name", "type", "part of the program"), _arguments(lowered)
-        ),
-        _saved(lowered),
-        _table(
-            "buffers", ("name", "shape", "bytes", "made by"), _buffers(lowered, block)
-        ),
-        _table("loops", ("over", "computes", "line"), _loops(lowered, block)),
-        _threads(block),
-    ]
+    head = ("name", "type", "part of the program")
+    parts = [table("arguments", head, _arguments(lowered)), _saved(lowered)]
+    if lowered.device is not None:
+        from gradjit import deviceexplain
+
+        parts += deviceexplain.device_tables(lowered, lowered.device)
+        parts.append(_made_by(lowered, block))
+        parts.append(deviceexplain.device_memory())
+    else:
+        loops = _loops(lowered, block)
+        parts.append(_made_by(lowered, block))
+        parts.append(table("loops", ("over", "computes", "line"), loops))
+        parts.append(_threads(block))
     return "\n\n".join(p for p in parts if p)
 
 
-def _table(title: str, head: Row, rows: Sequence[Row]) -> str:
+def _made_by(lowered: Lowered, block: Block) -> str:
+    head = ("name", "shape", "bytes", "made by")
+    return table("buffers", head, _buffers(lowered, block))
+
+
+def table(title: str, head: Row, rows: Sequence[Row]) -> str:
+    """Rows below a title, their columns aligned."""
     if not rows:
         return f"{title}: none"
     every = [head, *rows]
@@ -68,21 +76,21 @@ def _saved(lowered: Lowered) -> str:
     more = ""
     for note in lowered.notes:
         size = note.size(values) if note.how == "array" else None
-        text = f"{size}" if size is not None else ""
+        amount = f"{size}" if size is not None else ""
         if note.how == "variable" and not note.extents:
-            size, text = note.dtype.itemsize, f"{note.dtype.itemsize}"
+            size, amount = note.dtype.itemsize, f"{note.dtype.itemsize}"
         if note.how == "stack":
-            text, more = "grows", " and what grows"
+            amount, more = "grows", " and what grows"
         if note.how == "array" and size is None:
-            text, more = "a segment's", more or " and those of a segment"
+            amount, more = "a segment's", more or " and those of a segment"
         total += size or 0
         line = str(note.loc.line) if note.loc is not None else ""
         shape = f"({', '.join(note.shape())})"
         kind = f"{note.dtype.name} {shape}" if note.extents else note.dtype.name
-        rows.append((note.name or "_", line, kind, text, note.how, note.reason))
+        rows.append((note.name or "_", line, kind, amount, note.how, note.reason))
     head = ("name", "line", "shape", "bytes", "how", "reason")
-    table = _table("kept for the way back", head, rows)
-    return f"{table}\n  in all: {total} bytes{more}" if rows else table
+    shown = table("kept for the way back", head, rows)
+    return f"{shown}\n  in all: {total} bytes{more}" if rows else shown
 
 
 def _buffers(lowered: Lowered, block: Block) -> list[Row]:
@@ -90,7 +98,7 @@ def _buffers(lowered: Lowered, block: Block) -> list[Row]:
     rows: list[Row] = []
     for eqn in walk(block):
         for out, how in _made(eqn):
-            rows.append((_name(lowered, out), *_size(lowered, eqn, out), how))
+            rows.append((name_of(lowered, out), *_size(lowered, eqn, out), how))
     return rows
 
 
@@ -128,14 +136,14 @@ def _size(lowered: Lowered, eqn: Eqn, out: Value) -> tuple[str, str]:
         skip = 1 if eqn.op.name == "full" else 0
         given = eqn.args[skip : skip + len(extents)]
         if len(given) == len(extents):
-            extents = [_text(lowered, a) for a in given]
+            extents = [text(lowered, a) for a in given]
     known = all(e.isdigit() for e in extents)
     size = type_.dtype.itemsize
     total = size
     for e in extents:
         total = total * int(e) if known else total
-    text = str(total) if known else f"{size} * {' * '.join(extents)}"
-    return f"({', '.join(extents)})", text
+    amount = str(total) if known else " * ".join([str(size), *extents])
+    return f"({', '.join(extents)})", amount
 
 
 def _loops(lowered: Lowered, block: Block) -> list[Row]:
@@ -143,18 +151,18 @@ def _loops(lowered: Lowered, block: Block) -> list[Row]:
     for eqn in walk(block):
         line = str(eqn.loc.line) if eqn.loc is not None else ""
         if eqn.op.name == "map_":
-            over = " x ".join(_text(lowered, a) for a in eqn.args[: eqn.params["ndim"]])
+            over = " x ".join(text(lowered, a) for a in eqn.args[: eqn.params["ndim"]])
             what = ", ".join(
-                f"{w.kind} {_name(lowered, o)}"
+                f"{w.kind} {name_of(lowered, o)}"
                 for w, o in zip(eqn.params["writers"], eqn.outs, strict=True)
             )
             rows.append((f"elements: {over}", what, line))
         elif eqn.op.name == "for_":
-            bounds = ", ".join(_text(lowered, a) for a in eqn.args[:3])
-            carried = ", ".join(_name(lowered, o) for o in eqn.outs)
+            bounds = ", ".join(text(lowered, a) for a in eqn.args[:3])
+            carried = ", ".join(name_of(lowered, o) for o in eqn.outs)
             rows.append((f"range({bounds})", carried, line))
         elif eqn.op.name == "while_":
-            carried = ", ".join(_name(lowered, o) for o in eqn.outs)
+            carried = ", ".join(name_of(lowered, o) for o in eqn.outs)
             rows.append(("while", carried, line))
     return rows
 
@@ -169,14 +177,16 @@ def _threads(block: Block) -> str:
         elif "serial" in eqn.params:
             rows.append((line, "one after the other", eqn.params["serial"]))
     head = ("line", "iterations", "because")
-    return _table("threads", head, rows) if rows else ""
+    return table("threads", head, rows) if rows else ""
 
 
-def _name(lowered: Lowered, value: Value) -> str:
+def name_of(lowered: Lowered, value: Value) -> str:
+    """What a value is called in the emitted code."""
     return lowered.program.names.get(value, value.name or "_")
 
 
-def _text(lowered: Lowered, atom: Atom) -> str:
+def text(lowered: Lowered, atom: Atom) -> str:
+    """What stands for a value in the emitted code."""
     if isinstance(atom, Const):
         return str(atom.value)
     found = lowered.program.names.get(atom)
@@ -185,7 +195,7 @@ def _text(lowered: Lowered, atom: Atom) -> str:
     eqn = lowered.program.inlined.get(atom)
     if eqn is None:
         return "?"
-    inner = ", ".join(_text(lowered, a) for a in eqn.args)
+    inner = ", ".join(text(lowered, a) for a in eqn.args)
     if eqn.op.name == "dim":
         return f"{inner}.shape[{eqn.params['axis']}]"
     return f"{eqn.op.name}({inner})"

@@ -48,6 +48,7 @@ class Lowered:
         paths: How each leaf is written in Python.
         notes: What is kept for the way back.
         written: Leaves that results are written into.
+        device: The kernels, if it is for a device.
     """
 
     function: Function
@@ -64,6 +65,7 @@ class Lowered:
     count: int
     notes: tuple[Kept, ...]
     written: tuple[int, ...] = ()
+    device: pipeline.Device | None = None
 
     def parameters(self) -> dict[Value, Any]:
         """The values of the traced parameters in the call."""
@@ -98,7 +100,7 @@ def lower(function: Function, call: Call) -> Lowered:
     )
     count = len(graph.block.results) - len(mutated) - len(derived.written)
     into = [(count + k, params.index(o.like)) for k, o in enumerate(derived.written)]
-    program, source = _program(function, graph, stages, into)
+    program, source, device = _program(function, graph, stages, into)
     written = tuple(o.into for o in derived.written if o.into is not None)
     return Lowered(
         function,
@@ -115,6 +117,7 @@ def lower(function: Function, call: Call) -> Lowered:
         count,
         tuple(notes),
         written,
+        device,
     )
 
 
@@ -123,8 +126,8 @@ def _program(
     graph: Graph,
     stages: pipeline.Stages,
     into: Sequence[tuple[int, int]],
-) -> tuple[Named, str]:
-    """The program that is printed, and its text.
+) -> tuple[Named, str, pipeline.Device | None]:
+    """The program that is printed, its text, and what a device runs of it.
 
     What could change the code without the program is in the text.
     """
@@ -132,14 +135,14 @@ def _program(
     title, notes = header(function)
     if options.target == "cpu":
         program = pipeline.lower(graph, stages, parallel=options.parallel, into=into)
-        return program, emit(program, title, notes)
+        return program, emit(program, title, notes), None
     from gradjit.codegen.device import emit_device
 
     device = pipeline.lower_device(graph, stages, into)
     text = emit_device(
         device.host, device.kernels, device.checks, title, notes, options.fastmath
     )
-    return device.host, text
+    return device.host, text, device
 
 
 def header(function: Function) -> tuple[str, list[str]]:

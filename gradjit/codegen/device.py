@@ -8,6 +8,7 @@ of the device, and works with `gradjit.cuda.device`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 
 from gradjit.codegen.emit import (
     Printer,
@@ -71,15 +72,20 @@ def emit_device(
 def _errors(checks: Sequence[Eqn]) -> str:
     """The table of what kernels may find wrong."""
     out = Lines()
-    out.add("ERRORS = dev.register(")
-    with out.indented(), out.block("("):
+    with ExitStack() as nested:
+        for head in ("ERRORS = dev.register(", "("):
+            out.add(head)
+            nested.enter_context(out.indented())
         for eqn in checks:
-            kind, message = _message(eqn)
-            out.add_text(f'("{kind}", ', message, "),")
-    with out.indented():
-        out.add(")")
+            kind, text = _message(eqn)
+            out.add("(")
+            with out.indented():
+                out.add(f'"{kind}",')
+                out.add_text("(", text, "),")
+            out.add("),")
+    out.add("    )")
     out.add(")")
-    return out.text()
+    return out.text().rstrip()
 
 
 def _message(eqn: Eqn) -> tuple[str, str]:

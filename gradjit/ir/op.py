@@ -13,7 +13,7 @@ from typing import Any, Literal
 from gradjit.ir.types import Type
 
 Params = Mapping[str, Any]
-Kind = Literal["elementwise", "array", "reduce", "stack", "region", "effect"]
+Kind = Literal["elementwise", "array", "reduce", "stack", "region", "effect", "device"]
 
 # infer(types of the arguments, params) -> types of the results
 Infer = Callable[[Sequence[Type], Params], tuple[Type, ...]]

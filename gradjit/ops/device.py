@@ -59,7 +59,7 @@ def _record(name: str, doc: str, infer: object, effect: bool = True) -> Op:
     return register(
         Op(
             name=name,
-            kind="effect" if effect else "array",
+            kind="effect" if effect else "device",
             doc=doc,
             infer=infer,  # type: ignore[arg-type]
             evaluate=_only_emitted,

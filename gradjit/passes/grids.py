@@ -18,102 +18,24 @@ from typing import TYPE_CHECKING
 
 from gradjit.errors import UnsupportedError
 from gradjit.ir.build import index
-from gradjit.ir.graph import Atom, Block, Eqn, Value
-from gradjit.ir.types import BOOL, FLOAT32, FLOAT64, INT64, ArrayType, DType
-from gradjit.ops.device import BLOCK_REDUCE, GRID_REDUCE
-from gradjit.ops.region import IF, Writer
+from gradjit.ir.graph import Atom, Eqn, Value
+from gradjit.ir.types import ArrayType
+from gradjit.ops.region import Writer
 from gradjit.passes.columns import columns
-from gradjit.passes.kernel import Kernel
+from gradjit.passes.grid_kernel import GridKernel
 from gradjit.passes.kernel_nest import (
     KernelNest,
     Loop,
     ScopedNest,
-    canonical,
-    combine,
-    identity,
     is_search,
-    taken_apart,
 )
 from gradjit.passes.overlap import are_apart, is_injective, same_index
+from gradjit.passes.parts import fold
 
 if TYPE_CHECKING:
-    from gradjit.passes.offload import Offload
+    from gradjit.passes.host_code import Offload
 
 Axes = tuple[int, ...]
-# So many reductions over the grid has a kernel: `gradjit.cuda.place` has their memory.
-REDUCTIONS = 64
-
-
-class GridKernel(Kernel):
-    """A kernel whose new arrays are arrays of the host."""
-
-    def new_array(self, eqn: Eqn, out: Value, extents: Sequence[Atom]) -> Atom:
-        if self.single_thread:
-            return super().new_array(eqn, out, extents)
-        made = self.host.empty(out, [self.host.number(e) for e in extents])
-        self.host.env[out] = made
-        return self.given(made)
-
-    def size(self, extents: Sequence[Atom]) -> Atom:
-        """The product of extents, by the host."""
-        found = self.host.product([self.host.number(e) for e in extents])
-        return self.given(found, "size") if isinstance(found, Value) else found
-
-    def wrote(self, array: Value, last: Atom) -> None:
-        """Note the last version of an array that the kernel was given."""
-        if last is not array:
-            self.written[array] = last
-
-    def whole(self, kind: str, numbers: Sequence[Atom], out: Value) -> None:
-        """Reduce the numbers of all threads into a number of the device."""
-        cell = self.host.cell_for(out)
-        param = self.given(cell, out.name)
-        k = sum(e.op is GRID_REDUCE for f in self.b.frames for e in f.eqns)
-        if k == REDUCTIONS:
-            raise UnsupportedError(
-                f'with target="cuda", a loop reduces to more than {REDUCTIONS} numbers',
-                self.loc,
-                "Keep them in an array, or divide the loop.",
-            )
-        args = (
-            *self.widened(numbers),
-            self.given(self.host.scratch("parts")),
-            self.given(self.host.scratch("counters")),
-            index(k),
-            param,
-        )
-        self.append(GRID_REDUCE, args, (), how=canonical(kind))
-
-    def in_block(self, kind: str, numbers: Sequence[Atom], dtype: DType) -> Atom:
-        """Reduce the numbers of a block's threads; all of them get the result."""
-        wide = self.widened(numbers)
-        out = Value(wide[-1].type)
-        self.append(BLOCK_REDUCE, wide, (out,), how=canonical(kind))
-        if out.type.dtype == dtype:
-            return out
-        return self.emit("cast", out, dtype=dtype, weak=False)
-
-    def widened(self, numbers: Sequence[Atom]) -> list[Atom]:
-        """Numbers at a type that collectives are written for."""
-        out: list[Atom] = []
-        for number in numbers:
-            dtype = number.type.dtype
-            if dtype not in (FLOAT32, FLOAT64, INT64, BOOL):
-                number = self.emit("cast", number, dtype=INT64, weak=False)
-            out.append(number)
-        return out
-
-    def by_first(self, store: Sequence[Atom], array: Atom, add: bool = False) -> Atom:
-        """The array with `store` = (value, *index) done by one thread of a block."""
-        value, *at = store
-        first = self.emit("eq", self.position("thread"), index(0))
-        self.b.open(())
-        if add:  # here: nobody else may read it while it is written
-            value = self.emit("add", self.load(array, at), value)
-        then = self.b.close((self.store(array, value, at),))
-        out = Value(array.type, getattr(array, "name", ""))
-        self.append(IF, (first,), (out,), (then, Block((), (), (array,))))
-        return out
 
 
 def launch_nest(host: Offload, eqn: Eqn) -> None:
@@ -378,74 +300,3 @@ class _Scoped:
             [host.number(self.extents[k]) for k in self.keeps],
             count,
         )
-
-
-def fold(
-    host: Offload,
-    eqn: Eqn,
-    pairs: Sequence[tuple[Value, Atom]],
-    kinds: Sequence[str],
-    sizes: Sequence[Atom],
-    count: Atom,
-    into: Sequence[Value | None] = (),
-) -> None:
-    """A kernel that reduces arrays of parts along their first axis.
-
-    Args:
-        host: Where it is launched.
-        eqn: What the parts are of.
-        pairs: For each reduction its value in the program, and the parts.
-        kinds: How each is reduced.
-        sizes: The extents of the results.
-        count: How many parts there are.
-        into: Arrays of the host that the results are added to; None makes a new one.
-    """
-    kernel = GridKernel(host, eqn.loc)
-    size = host.product(list(sizes))
-    stop = kernel.given(size, "size") if isinstance(size, Value) else size
-    extents = tuple(kernel.given(s) if isinstance(s, Value) else s for s in sizes)
-    height = kernel.given(count, "count") if isinstance(count, Value) else count
-    targets: list[Value] = []
-    for (out, _), old in zip(pairs, into or [None] * len(pairs), strict=True):
-        if old is None:
-            host.env[out] = old = host.empty(out, list(sizes))
-        targets.append(kernel.given(old))
-    axes = tuple(range(len(sizes)))
-    bounds = kernel.position("item"), stop, kernel.position("items")
-    loop = Loop(bounds, axes, extents)
-
-    def body(i: Value, now: Sequence[Atom]) -> list[Atom]:
-        at = taken_apart(kernel, loop, i)
-        places = [at[k] for k in axes]
-        ends = list(now)
-        for k, ((_, parts), kind) in enumerate(zip(pairs, kinds, strict=True)):
-            start: Atom = identity(kind, parts.type.dtype)
-            if into:
-                start = kernel.load(ends[k], places)
-            ends[k] = kernel.store(
-                ends[k], folded(kernel, parts, kind, start, height, places), places
-            )
-        return ends
-
-    last = kernel.loop(bounds, targets, body)
-    for array, end in zip(targets, last, strict=True):
-        kernel.wrote(array, end)
-    host.launch(kernel, "items", (size,))
-
-
-def folded(
-    kernel: GridKernel,
-    parts: Atom,
-    kind: str,
-    start: Atom,
-    count: Atom,
-    at: Sequence[Atom],
-) -> Atom:
-    """One number of the results: its parts, in order."""
-    param = kernel.given(parts)
-
-    def body(y: Value, now: Sequence[Atom]) -> list[Atom]:
-        return [combine(kernel, kind, now[0], kernel.load(param, (y, *at)))]
-
-    (end,) = kernel.loop((index(0), count, index(1)), (start,), body)
-    return end

@@ -22,7 +22,7 @@ from gradjit.passes.loop_kernels import launch_items
 from gradjit.passes.row_kernel import has_rows, launch_rows
 
 if TYPE_CHECKING:
-    from gradjit.passes.offload import Offload
+    from gradjit.passes.host_code import Offload
 
 _ARRAYS = frozenset({"map_", "contract"})
 
@@ -82,13 +82,21 @@ def alone(host: Offload, eqn: Eqn) -> None:
             host.env[out] = host.look(eqn.args[first + k])
 
 
+_OPEN = "how often it runs is not known"
+
+
+def why_alone(host: Offload, eqn: Eqn) -> str:
+    """Why the iterations of a loop are not spread over threads."""
+    return _OPEN if eqn.op.name == "while_" else verdict(host, eqn).reason
+
+
 def while_loop(host: Offload, eqn: Eqn) -> None:
     if is_brief(eqn):
         alone(host, eqn)
         return
     host.flush()
     if not _has_arrays(host, eqn):
-        _refuse(eqn, "how often it runs is not known")
+        _refuse(eqn, _OPEN)
     _loop(host, eqn, ())
 
 

@@ -24,7 +24,7 @@ from gradjit.ops.region import FOR
 from gradjit.passes.alias import is_array, is_view, origin
 
 if TYPE_CHECKING:
-    from gradjit.passes.offload import Offload
+    from gradjit.passes.host_code import Offload
 
 # The most elements of an array that each thread has of its own.
 LOCAL = 1024

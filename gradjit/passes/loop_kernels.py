@@ -14,15 +14,13 @@ from gradjit.ir.build import index
 from gradjit.ir.graph import Atom, Const, Eqn, Value, walk
 from gradjit.ir.op import lookup
 from gradjit.ir.types import ArrayType
-from gradjit.passes.grids import GridKernel
+from gradjit.passes.grid_kernel import GridKernel
 from gradjit.passes.independent import Kind
 from gradjit.passes.kernel import Kernel
-from gradjit.passes.kernel_nest import (
-    identity,
-)
+from gradjit.passes.kernel_nest import identity
 
 if TYPE_CHECKING:
-    from gradjit.passes.offload import Offload
+    from gradjit.passes.host_code import Offload
 
 
 class LoopKernel(GridKernel):

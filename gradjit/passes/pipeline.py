@@ -46,7 +46,6 @@ from gradjit.passes.fuse import fuse
 from gradjit.passes.hoist import hoist
 from gradjit.passes.induction import close_counters
 from gradjit.passes.name import name
-from gradjit.passes.offload import offload
 from gradjit.passes.parallel import parallelise, serialise
 from gradjit.passes.place import place
 from gradjit.passes.pull import pull
@@ -123,11 +122,13 @@ class Device:
         host: What the host does.
         kernels: What it launches.
         checks: What kernels may find wrong, by its code.
+        alone: Loops that one thread runs, and why.
     """
 
     host: Named
     kernels: tuple[Named, ...]
     checks: tuple[Eqn, ...]
+    alone: tuple[tuple[Eqn, str], ...] = ()
 
 
 def lower_device(
@@ -158,12 +159,14 @@ def lower_device(
     graph = stages.keep("place", itself(place(graph)), "program")
     if into:
         graph = stages.keep("deliver", deliver(graph, into, True), "program")
+    from gradjit.passes.offload import offload  # for those who have a device
+
     divided = offload(graph)
     for kernel in divided.kernels:
         stages.graphs[kernel.name] = kernel
     stages.graphs["offload"] = divided.host
     kernels = tuple(map(name, divided.kernels))
-    return Device(name(divided.host), kernels, divided.checks)
+    return Device(name(divided.host), kernels, divided.checks, divided.alone)
 
 
 def lower(

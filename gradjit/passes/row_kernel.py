@@ -19,7 +19,7 @@ from gradjit.ir.types import ArrayType, ScalarType
 from gradjit.ops.device import BARRIER
 from gradjit.ops.region import MAP, Writer
 from gradjit.passes.alias import is_array, is_view, overwritten
-from gradjit.passes.grids import fold, updates
+from gradjit.passes.grids import updates
 from gradjit.passes.independent import Kind
 from gradjit.passes.kernel import Element
 from gradjit.passes.kernel_nest import (
@@ -30,9 +30,10 @@ from gradjit.passes.kernel_nest import (
     taken_apart,
 )
 from gradjit.passes.loop_kernels import LoopKernel
+from gradjit.passes.parts import fold
 
 if TYPE_CHECKING:
-    from gradjit.passes.offload import Offload
+    from gradjit.passes.host_code import Offload
 
 # A nest of fewer elements is not worth a block.
 _FEW = 16

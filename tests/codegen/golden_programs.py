@@ -120,9 +120,10 @@ class Golden(NamedTuple):
     function: Callable[..., Any]
     args: tuple[Any, ...]
     argnums: tuple[int, ...] = (0,)
+    target: str = "cpu"
 
 
-def _sample(*shape: int) -> Any:
+def sample(*shape: int) -> Any:
     count = math.prod(shape)
     return np.sin(np.arange(1.0, count + 1)).reshape(shape)
 
@@ -132,24 +133,24 @@ GOLDEN = {
     "network": Golden(
         network,
         (
-            _sample(4, 5),
-            _sample(5),
-            _sample(5, 2),
-            _sample(2),
-            _sample(3, 4),
-            _sample(3, 2),
+            sample(4, 5),
+            sample(5),
+            sample(5, 2),
+            sample(2),
+            sample(3, 4),
+            sample(3, 2),
         ),
         (0, 1, 2, 3),
     ),
-    "recurrence": Golden(recurrence, (_sample(6), 0.7, 6), (0, 1)),
+    "recurrence": Golden(recurrence, (sample(6), 0.7, 6), (0, 1)),
     "newton": Golden(newton, (2.0,)),
-    "stencil": Golden(stencil, (_sample(7), 3)),
-    "branch": Golden(branch, (_sample(7),)),
-    "masked": Golden(masked, (_sample(7),)),
-    "broadcast": Golden(broadcast, (_sample(4, 3), _sample(3)), (0, 1)),
-    "layers": Golden(layers, ([_sample(3, 3), _sample(2, 3)], _sample(3))),
-    "triangular": Golden(triangular, (_sample(4, 4),)),
-    "first_over": Golden(first_over, (_sample(7), 1.5)),
+    "stencil": Golden(stencil, (sample(7), 3)),
+    "branch": Golden(branch, (sample(7),)),
+    "masked": Golden(masked, (sample(7),)),
+    "broadcast": Golden(broadcast, (sample(4, 3), sample(3)), (0, 1)),
+    "layers": Golden(layers, ([sample(3, 3), sample(2, 3)], sample(3))),
+    "triangular": Golden(triangular, (sample(4, 4),)),
+    "first_over": Golden(first_over, (sample(7), 1.5)),
     "early_return": Golden(early_return, (1.5, 0.5), (0, 1)),
-    "weighted": Golden(weighted, (_sample(5), _sample(5) * 2, _sample(5)), (0, 2)),
+    "weighted": Golden(weighted, (sample(5), sample(5) * 2, sample(5)), (0, 2)),
 }

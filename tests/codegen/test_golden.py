@@ -14,19 +14,21 @@ import pytest
 from gradjit.api import value_and_grad
 from gradjit.config import override
 from gradjit.ir.tree import flatten
+from tests.codegen.golden_on_device import ON_DEVICE
 from tests.codegen.golden_programs import GOLDEN, Golden
 
 FOLDER = Path(__file__).parents[1] / "golden"
 STEP = 1e-6
+EVERY = GOLDEN | ON_DEVICE
 
 
 def gradient(golden: Golden) -> Any:
-    return value_and_grad(golden.function, argnums=golden.argnums)
+    return value_and_grad(golden.function, argnums=golden.argnums, target=golden.target)
 
 
-@pytest.mark.parametrize("name", GOLDEN)
+@pytest.mark.parametrize("name", EVERY)
 def test_text(name: str, pytestconfig: pytest.Config) -> None:
-    golden = GOLDEN[name]
+    golden = EVERY[name]
     file = FOLDER / f"{name}.py"
     with override(vector_math="none"):  # the same text on every machine
         source = gradient(golden).lower(*golden.args).source
@@ -69,9 +71,9 @@ def differences(
     return out
 
 
-@pytest.mark.parametrize("name", GOLDEN)
+@pytest.mark.parametrize("name", EVERY)
 def test_the_same_text_twice(name: str) -> None:
-    golden = GOLDEN[name]
+    golden = EVERY[name]
     first, second = (gradient(golden).lower(*golden.args).source for _ in range(2))
     assert first == second
 

@@ -17,7 +17,7 @@ from gradjit.errors import GradjitError, UnsupportedError
 from gradjit.ir.graph import Value
 from gradjit.ir.types import FLOAT64, INDEX, ArrayType
 from gradjit.ir.verify import verify
-from gradjit.passes import grids
+from gradjit.passes import grid_kernel
 from gradjit.passes.offload import offload
 from gradjit.passes.place import place
 from tests.codegen.build import Program, matrix, vector
@@ -297,4 +297,4 @@ def test_other_targets(target: Any) -> None:
 
 
 def test_as_many_reductions_as_there_is_memory_for() -> None:
-    assert grids.REDUCTIONS == REDUCTIONS
+    assert grid_kernel.REDUCTIONS == REDUCTIONS
