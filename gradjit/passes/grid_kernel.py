@@ -21,6 +21,8 @@ class GridKernel(Kernel):
     """A kernel whose new arrays are arrays of the host."""
 
     def new_array(self, eqn: Eqn, out: Value, extents: Sequence[Atom]) -> Atom:
+        if self.single_thread:
+            return super().new_array(eqn, out, extents)
         made = self.host.empty(out, [self.host.number(e) for e in extents])
         self.host.env[out] = made
         return self.given(made)

@@ -45,6 +45,7 @@ class Kernel:
         shared: Arrays that several threads add to.
         extents: Of the arrays that it makes, as the program has them.
         loc: The line of the user that it stands for.
+        single_thread: Whether what comes is an element of a nest.
     """
 
     def __init__(self, host: Offload, loc: Loc | None) -> None:
@@ -58,6 +59,7 @@ class Kernel:
         self.shared: set[Atom] = set()
         self.extents: dict[Atom, tuple[Atom, ...]] = {}
         self.loc = loc
+        self.single_thread = False
         self._imported: dict[Atom, Value] = {}
         if host.raises:
             self.append(HALT, (self.status(),), ())
@@ -238,7 +240,9 @@ class Kernel:
     @contextmanager
     def alone(self) -> Generator[None]:
         """Take equations that a thread runs for itself, an element of a nest."""
+        before, self.single_thread = self.single_thread, True
         yield
+        self.single_thread = before
 
     def added(self, eqn: Eqn) -> None:
         """`a[i] += v`."""

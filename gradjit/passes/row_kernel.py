@@ -9,8 +9,7 @@ iterations add to has a part for each block, folded by a second kernel.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gradjit.ir.build import index
@@ -116,7 +115,6 @@ class RowKernel(LoopKernel):
         self.read: set[Atom] = set()
         self.touched: set[Atom] = set()
         self.scratched = False
-        self.single_thread = False
         self.parts: dict[int, Value] = {}
 
     def width(self) -> Atom:
@@ -180,16 +178,17 @@ class RowKernel(LoopKernel):
 
     def new_array(self, eqn: Eqn, out: Value, extents: Sequence[Atom]) -> Atom:
         """What an iteration makes is read by all threads."""
+        if self.single_thread:
+            return super().new_array(eqn, out, extents)
         self.scratched = True
         return self.big_array(eqn, out, extents)
 
-    # ------------------------------------------------------------------- barriers
+    def big_array(self, eqn: Eqn, out: Value, extents: Sequence[Atom]) -> Atom:
+        if self.single_thread:  # scratch memory has a place for the block, not for each
+            self.refuse(eqn, "a big array for each element of an array")
+        return super().big_array(eqn, out, extents)
 
-    @contextmanager
-    def alone(self) -> Generator[None]:
-        before, self.single_thread = self.single_thread, True
-        yield
-        self.single_thread = before
+    # ------------------------------------------------------------------- barriers
 
     def before(self, eqn: Eqn) -> None:
         """A barrier, if threads could meet what others have written or still read."""
@@ -274,6 +273,9 @@ class RowKernel(LoopKernel):
 
     def nest(self, eqn: Eqn) -> None:
         """The elements of a nest, shared by the threads."""
+        if self.single_thread:
+            super().nest(eqn)
+            return
         ndim: int = eqn.params["ndim"]
         writers: Sequence[Writer] = eqn.params["writers"]
         groups: dict[tuple[int, ...], list[int]] = {}
@@ -334,6 +336,8 @@ class RowKernel(LoopKernel):
 
     def fill(self, array: Atom, extents: Sequence[Atom], value: Element) -> Atom:
         """The threads fill an array together."""
+        if self.single_thread:
+            return super().fill(array, extents, value)
         stop: Atom = index(1)
         for extent in extents:
             stop = self.emit("mul", stop, self.atom(extent))
