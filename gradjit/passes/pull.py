@@ -146,8 +146,9 @@ def _is_entangled(eqn: Eqn, number: int, memory: Memory) -> bool:
     dests = [memory.root(d) for d in eqn.args[ndim:]]
     (body,) = eqn.regions
     read = {memory.root(v) for e in body.eqns for v in values(e.args)}
-    regions = any(e.regions for e in body.eqns)
-    return regions or any(d in read for d in dests) or dests.count(dests[number]) > 1
+    # A check would be lost with the nest that it is in.
+    others = any(e.regions or e.op.kind == "effect" for e in body.eqns)
+    return others or any(d in read for d in dests) or dests.count(dests[number]) > 1
 
 
 def _without(eqn: Eqn, number: int) -> Eqn | None:

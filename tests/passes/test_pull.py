@@ -331,6 +331,18 @@ def test_an_array_that_the_body_reads_stays() -> None:
     stays(p, p.each([n], [ADD, ADD], body, y)[-1])
 
 
+def test_a_check_of_the_body_is_not_lost() -> None:
+    x, y, n = vector("x"), vector("y"), Value(INDEX, "n")
+    p = Program(x, y, n)
+
+    def body(i: Value) -> list[Any]:
+        v = p.load(x, i)
+        p("check", p("gt", v, 0.0), kind="value", message="x is negative")
+        return [v, i, v, p("add", i, 1)]
+
+    stays(p, p.each([n], [ADD, ADD], body, y)[-1])
+
+
 def test_a_claim_of_the_user_stays() -> None:
     x, y, n = vector("x"), vector("y"), Value(INDEX, "n")
     p = Program(x, y, n)
