@@ -15,7 +15,7 @@ ERRORS = dev.register(
         (
             "MemoryError",
             (
-                "golden_on_device.py:25: while abs(y * y - a[i]) > 1e-12:: a loop of "
+                "golden_on_device.py:25: while abs(y * y - a[i]) > 1e-12: a loop of "
                 "unknown length ran more than 120 times, and saves that many values on "
                 "a device"
             ),
