@@ -117,15 +117,22 @@ class Offload:
 
     def program(self, graph: Graph) -> Block:
         """The host's code of the whole program."""
-        params = tuple(Value(p.type, p.name) for p in graph.block.params)
-        self.env.update(zip(graph.block.params, params, strict=True))
+
+        def body() -> Sequence[Atom]:
+            self.block(graph.block)
+            return [self.result(r) for r in graph.block.results]
+
+        return self.around(graph.block, body)
+
+    def around(self, old: Block, body: Callable[[], Sequence[Atom]]) -> Block:
+        """The host's function: its parameters and scratch memory around a body."""
+        params = tuple(Value(p.type, p.name) for p in old.params)
+        self.env.update(zip(old.params, params, strict=True))
         self.b.open(params)
         for what in ("parts", "counters", "status"):
             type_ = SCRATCH.infer((), {"what": what})[0]
             self._scratch[what] = Value(type_, what)
-        self.block(graph.block)
-        results = [self.result(r) for r in graph.block.results]
-        block = self.b.close(results)
+        block = self.b.close(body())
         used = set(uses(block))
         heads = tuple(
             Eqn(SCRATCH, (), (value,), {"what": what})

@@ -16,6 +16,7 @@ from gradjit.ir.types import ArrayType
 from gradjit.ops.device import LAUNCH
 from gradjit.passes import host_regions as regions
 from gradjit.passes.host_code import Offload
+from gradjit.passes.single import by_one_thread, has_single_elements
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,22 @@ def offload(graph: Graph) -> Offloaded:
     Raises:
         UnsupportedError: A part of it can run neither as a kernel nor on the host.
     """
+    try:
+        return _divided(graph)
+    except UnsupportedError:
+        if not has_single_elements(graph):
+            raise
+        return _single(graph)
+
+
+def _single(graph: Graph) -> Offloaded:
+    """A program of arrays of one element."""
+    host = Offload(graph)
+    whole = Graph(graph.name, by_one_thread(host, graph))
+    return Offloaded(whole, tuple(host.kernels), tuple(host.checks))
+
+
+def _divided(graph: Graph) -> Offloaded:
     host = Offload(graph)
     block = host.program(graph)
     arrays = any(isinstance(p.type, ArrayType) for p in graph.block.params)

@@ -63,6 +63,17 @@ def test_awkward_matrices(shape: tuple[int, int]) -> None:
     np.testing.assert_allclose(got, gradjit.grad(_centred)(x), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["roots", "cubics", "options, a loop", "chain"])
+def test_one_item(name: str) -> None:
+    function, args = PROGRAMS[name].function, [x[:1] for x in PROGRAMS[name].args]
+    wrt = tuple(range(len(args)))
+    wanted = flat(gradjit.value_and_grad(function, wrt)(*args))
+    found = flat(gradjit.value_and_grad(function, wrt, target="cuda")(*args))
+    for value, want in zip(found, wanted, strict=True):
+        assert np.shape(value) == np.shape(want)
+        np.testing.assert_allclose(value, want, rtol=1e-12)
+
+
 def _weighted(x):
     return np.sum(x * np.sin(x))
 
